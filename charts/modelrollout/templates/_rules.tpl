@@ -1,0 +1,42 @@
+{{/* What the operator does in the namespaces that it looks after, and nothing more. */}}
+{{- define "modelrollout.rules" -}}
+- apiGroups: [modelrollout.io]
+  resources: [modelrollouts]
+  verbs: [get, list, watch, patch]
+- apiGroups: [modelrollout.io]
+  resources: [modelrollouts/status]
+  verbs: [update]
+# To own objects (deletionPolicy: Delete) where the API server asks for the right to block the deletion of their owner.
+- apiGroups: [modelrollout.io]
+  resources: [modelrollouts/finalizers]
+  verbs: [update]
+- apiGroups: [apps]
+  resources: [deployments]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+# Warm-up requests go to each pod.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [httproutes]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gateways]
+  verbs: [list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end }}
+
+{{/* What only an operator for the whole cluster can see: which kinds and which classes of gateways there are. */}}
+{{- define "modelrollout.clusterRules" -}}
+- apiGroups: [gateway.networking.k8s.io]
+  resources: [gatewayclasses]
+  verbs: [list, watch]
+- apiGroups: [apiextensions.k8s.io]
+  resources: [customresourcedefinitions]
+  verbs: [list, watch]
+{{- end }}

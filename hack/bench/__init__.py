@@ -1,0 +1,4 @@
+"""How fast a breach takes a candidate's requests away, and what a fleet costs that has nothing to do.
+
+On a light bed: a real API server, Prometheus and operator; the pods are kwok's, their metrics those of `exporter`.
+"""

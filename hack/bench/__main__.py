@@ -1,0 +1,103 @@
+"""`python -m bench`: measure on a bed of its own, which is gone afterwards."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+import testbed
+from cluster.operator_process import OperatorProcess, grant, running
+from kubernetes import config
+from rich.console import Console
+from rich.progress import track
+from testbed.paths import REPOSITORY
+from testbed.progress import console, say, step
+from testbed.waiting import tail
+
+from .exporter import Exporter
+from .fleet import STABLE, Fleet
+from .latency import POLL_SECONDS, Stopwatch
+from .report import Breaches, Report
+from .usage import cpu_seconds, measure_idle
+
+
+@click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
+@click.option(
+    "--runs", type=click.IntRange(1), default=20, help="Breaches with one rollout in progress, and with many."
+)
+@click.option("--rollouts", type=click.IntRange(1), default=50, help="How many are many, in progress or idle.")
+@click.option("--idle-seconds", type=click.FloatRange(1), default=60, help="How long the idle ones are watched.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Where to write results.")
+def main(runs: int, rollouts: int, idle_seconds: float, json_file: Path | None) -> None:
+    """Measure how fast a breach takes a candidate's requests away, and what an idle fleet costs."""
+    report, exporter = Report(), Exporter()
+    new_client: Any = config.new_client_from_config
+    with _bed() as bed, exporter.serving() as scraped, new_client(str(bed.kubeconfig)) as client:
+        stopwatch = Stopwatch(client, exporter, bed.start_prometheus(scraped))
+        fleet = Fleet(bed, client, exporter)
+        with _operator(bed) as operator:
+            fleet.grow(1)
+            report.breaches.append(_breaches(fleet, stopwatch, operator, runs=runs))
+            with step(f"{rollouts} idle rollouts"):
+                fleet.members[0].apply(STABLE)
+                fleet.grow(rollouts)
+        # A fresh operator: the LISTs of its start are over before the idle minute, the next ones are long after.
+        with _operator(bed) as operator:
+            with step(f"the idle ones for {idle_seconds:g} s"):
+                pid = operator.process.pid
+                report.idle = measure_idle(bed, pid, rollouts=rollouts, seconds=idle_seconds)
+            report.breaches.append(_breaches(fleet, stopwatch, operator, runs=runs))
+    report.show(Console())
+    if json_file:
+        report.write(json_file)
+
+
+def _breaches(fleet: Fleet, stopwatch: Stopwatch, operator: OperatorProcess, *, runs: int) -> Breaches:
+    """Breaches of the first rollout while all are in progress; the plain client has its turn while its pods drain."""
+    (first, *others), size, pid = fleet.members, len(fleet.members), operator.process.pid
+    with step(f"{len(others)} others in progress"):
+        fleet.begin(f"2.{size}", *others)
+    ours, plain = [], []
+    cpu, begun = cpu_seconds(pid), time.monotonic()
+    for run in track(range(runs), f"breaches, {size} in progress", console=console):
+        fleet.begin(f"2.{size}-bad-{run}", first)
+        ours.append(stopwatch.operator(first))
+        plain.append(stopwatch.plain(f"{size}-{run}"))
+        first.wait_for(lambda status: status["phase"] == "Reverted", f"{first.name} to be taken back")
+    cores = (cpu_seconds(pid) - cpu) / (time.monotonic() - begun)
+    return Breaches(in_progress=size, operator=ours, plain=plain, operator_cores=cores)
+
+
+@contextmanager
+def _bed() -> Iterator[testbed.Bed]:
+    """A bed with our CRDs, whose user `operator` has the operator's rights."""
+    name = f"bench-{os.getpid()}"
+    try:
+        bed = testbed.up("light", name)
+        crds = sorted((REPOSITORY / "crds").glob("*.yaml"))
+        for crd in crds:
+            bed.apply(crd)
+        bed.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"--filename={crd}" for crd in crds))
+        grant(bed)
+        yield bed
+    finally:
+        testbed.down(name)
+
+
+@contextmanager
+def _operator(bed: testbed.Bed) -> Iterator[OperatorProcess]:
+    """A running operator; when anything fails, the end of its log is shown before it is gone with the bed."""
+    options = (f"--prometheus-url={bed.prometheus_url}", f"--poll-interval={POLL_SECONDS * 1000:.0f}ms")
+    with running(bed, bed.folder, *options) as operator:
+        try:
+            yield operator
+        except Exception:
+            say(tail(operator.log, 40))
+            raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""The results: a table for people, JSON for programs."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+from rich.console import Console
+from rich.table import Table
+
+from .latency import POLL_SECONDS, Run
+from .usage import Idle
+
+
+@dataclass(frozen=True, kw_only=True)
+class Breaches:
+    """Breaches of one rollout while a number of them are in progress."""
+
+    in_progress: int
+    operator: list[Run]
+    plain: list[Run]
+    operator_cores: float
+    """Its processor time by the time that passed."""
+
+
+@dataclass(kw_only=True)
+class Report:
+    """Everything measured, and the machine; `load` is that of the minute before."""
+
+    cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
+    memory_gib: float = field(default_factory=lambda: os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30)
+    load: float = field(default_factory=lambda: os.getloadavg()[0])
+    breaches: list[Breaches] = field(default_factory=list)
+    idle: Idle | None = None
+
+    def write(self, path: Path) -> None:
+        """As JSON: every run, in seconds [since visible in Prometheus, since the first failure]."""
+        path.write_text(json.dumps(asdict(self), indent=2) + "\n")
+
+    def show(self, console: Console) -> None:
+        """As a table."""
+        console.print(f"{self.cores} cores, {self.memory_gib:.0f} GiB of memory, load {self.load:.1f} at the start")
+        table = Table(
+            "in progress", "until weight 0, from …", "operator p50", "max", "plain client p50", "max", "ratio p50"
+        )
+        for breaches in self.breaches:
+            ours, least = zip(*breaches.operator, strict=True), zip(*breaches.plain, strict=True)
+            for what, mine, theirs in zip(("visible in Prometheus", "the first failure"), ours, least, strict=True):
+                numbers = [*_p50_and_max(mine), *_p50_and_max(theirs), median(mine) / median(theirs)]
+                table.add_row(str(breaches.in_progress), what, *(f"{number:.3f}" for number in numbers))
+        console.print(table)
+        console.print(f"seconds; {len(self.breaches[0].operator)} runs each; both ask every {POLL_SECONDS:g} s")
+        for breaches in self.breaches:
+            console.print(f"operator with {breaches.in_progress} in progress: {breaches.operator_cores:.2f} cores")
+        if idle := self.idle:
+            console.print(
+                f"operator with {idle.rollouts} idle, for {idle.seconds:g} s: {sum(idle.requests.values())} requests "
+                f"{idle.requests or ''}, {idle.cpu_seconds:.2f} s of processor time, {idle.memory_mib:.0f} MiB"
+            )
+
+
+def _p50_and_max(seconds: Sequence[float]) -> tuple[float, float]:
+    return median(seconds), max(seconds)

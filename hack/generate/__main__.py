@@ -1,0 +1,42 @@
+"""`python -m generate` writes all generated files; with `--check` it names those that are not up to date."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from generate import crd, reference
+
+_ROOT = Path(__file__).parents[2]
+
+
+def generated() -> dict[Path, str]:
+    """What each generated file shall hold, by its path from the root of the repository."""
+    files = {Path("docs/reference.md"): reference.written()}
+    for kind in crd.KINDS:
+        text = crd.written(kind)
+        files[Path("crds") / kind.file_name] = text
+        files[Path("charts/modelrollout/files/crds") / kind.file_name] = text
+    return files
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; exit 1 and name the files that are not up to date.")
+def main(check: bool) -> None:
+    """Write the CRDs and the API reference from the models."""
+    drifted = {path: text for path, text in generated().items() if _text_of(_ROOT / path) != text}
+    if check and drifted:
+        click.echo("not up to date: " + ", ".join(map(str, drifted)) + "; run `make generate`", err=True)
+        sys.exit(1)
+    for path, text in drifted.items():
+        (_ROOT / path).parent.mkdir(parents=True, exist_ok=True)
+        (_ROOT / path).write_text(text)
+        click.echo(f"wrote {path}")
+
+
+def _text_of(path: Path) -> str | None:
+    return path.read_text() if path.exists() else None
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What a rollout needs on a full bed besides Prometheus: images, a Gateway, and the operator from its chart."""
+
+import json
+import subprocess
+from pathlib import Path
+
+from testbed import Bed, BedError, gobuild, images
+from testbed.paths import REPOSITORY
+from testbed.progress import step
+
+NAMESPACE = "modelrollout"
+RELEASE = "modelrollout"
+_OPERATOR_IMAGE = "localhost/modelrollout-operator"
+_CHART = REPOSITORY / "charts" / "modelrollout"
+_GATEWAY = Path(__file__).parent / "manifests" / "gateway.yaml"
+
+
+def install(bed: Bed) -> None:
+    """Have it all installed and ready; what is there already stays as it is."""
+    with step("images of the operator and of the model server"):
+        operator = _operator_image()
+        for tar in (images.build_ours("model-server"), operator):
+            bed.load_image(tar)
+    with step("Gateway"):
+        bed.apply(_GATEWAY)
+        bed.kubectl("wait", "--namespace=gateways", "gateway/models", "--for=condition=Programmed", "--timeout=120s")
+    with step("operator, from its chart"):
+        _have_namespace(bed)
+        # The tag is always the same: the name of the tar tells one build from the next.
+        helm_upgrade(bed, f"podAnnotations.build={operator.stem}")
+
+
+def helm_upgrade(bed: Bed, *settings: str) -> None:
+    """Install the chart, or upgrade it with further `--set` settings, and wait until the operator is ready.
+
+    What earlier upgrades have set stays.
+    """
+    ours = (f"image.repository={_OPERATOR_IMAGE}", "image.tag=bed", f"prometheus.url={bed.prometheus_url}")
+    helm(
+        bed,
+        *("upgrade", "--install", RELEASE, str(_CHART), f"--namespace={NAMESPACE}", "--reset-then-reuse-values"),
+        *(f"--set={setting}" for setting in (*ours, *settings)),
+        *("--wait", "--timeout=2m"),
+    )
+
+
+def helm(bed: Bed, *args: str) -> str:
+    """Run helm on the bed and return what it printed; raises if it fails."""
+    command = [str(gobuild.program("helm")), f"--kubeconfig={bed.kubeconfig}", *args]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        raise BedError(f"helm {' '.join(args)}: {done.stderr.strip()}\n{operator_log(bed)}")
+    return done.stdout
+
+
+def operator_log(bed: Bed, *, lines: int = 60) -> str:
+    """The end of the operator's log, of its last crash too."""
+    return "\n".join(_log(bed, lines, previous) for previous in ("true", "false"))
+
+
+def _log(bed: Bed, lines: int, previous: str) -> str:
+    options = (f"--namespace={NAMESPACE}", f"deployment/{RELEASE}", f"--tail={lines}", f"--previous={previous}")
+    try:
+        return bed.kubectl("logs", *options)
+    except BedError as error:
+        return f"({error})"
+
+
+def _operator_image() -> Path:
+    return images.build(REPOSITORY / "Dockerfile", REPOSITORY, f"{_OPERATOR_IMAGE}:bed")
+
+
+def _have_namespace(bed: Bed) -> None:
+    """The operator's namespace takes no pod that could harm its node."""
+    labels = {"pod-security.kubernetes.io/enforce": "restricted"}
+    metadata = {"name": NAMESPACE, "labels": labels}
+    bed.apply(json.dumps({"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}))

@@ -1,0 +1,196 @@
+"""The digits model on a bed, served by a ModelRollout in a namespace of its own."""
+
+import json
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from copy import deepcopy
+from pathlib import Path
+from string import Template
+from types import TracebackType
+from typing import Any, Self
+
+import yaml
+from kubernetes.client import ApiClient
+from testbed import Bed, BedError
+from traffic_client import Load
+from traffic_client.pictures import pictures
+
+from .evidence import Window
+from .history import History, NotReachedError, Object, State
+from .install import operator_log
+
+NAME = "digits"
+_MANIFEST = Path(__file__).parent / "manifests" / "digits.yaml"
+_GATEWAY = ("--namespace=envoy-gateway-system", "--selector=gateway.envoyproxy.io/owning-gateway-name=models")
+
+
+def steps(*weights: int, hold: str, **more: Any) -> dict[str, Any]:
+    """A canary that holds each weight for as long."""
+    return {"canary": {"steps": [{"weight": weight, "hold": hold, **more} for weight in weights]}}
+
+
+def digits(namespace: str, **spec: Any) -> Object:
+    """The ModelRollout, with these fields of the spec instead of those of the manifest; None leaves one out."""
+    picture = ", ".join(map(str, pictures()[0]))
+    text = Template(_MANIFEST.read_text()).substitute(host=host_of(namespace), picture=picture)
+    rollout: Object = yaml.safe_load(text)
+    rollout["metadata"]["namespace"] = namespace
+    written = {**rollout["spec"], **deepcopy(spec)}
+    rollout["spec"] = {field: value for field, value in written.items() if value is not None}
+    return rollout
+
+
+def host_of(namespace: str) -> str:
+    """The host name by which the Gateway finds the model of a namespace."""
+    return f"{namespace}.example.com"
+
+
+class Served:
+    """Applies, watches and asks one model; use it in a `with`, which makes the namespace and removes it."""
+
+    def __init__(self, bed: Bed, client: ApiClient, namespace: str, **spec: Any) -> None:
+        """`spec` is what differs from the manifest."""
+        self.bed = bed
+        self.namespace = namespace
+        self._rollout = digits(namespace, **spec)
+        self.history = History(client, group="modelrollout.io", version="v1alpha1", plural="modelrollouts", **self._key)
+        self.route = History(client, group="gateway.networking.k8s.io", version="v1", plural="httproutes", **self._key)
+        self._open = ExitStack()
+
+    @property
+    def _key(self) -> dict[str, str]:
+        return {"namespace": self.namespace, "name": NAME}
+
+    @property
+    def status(self) -> Object:
+        """The status as last heard of."""
+        return status_of(self.history.latest)
+
+    def __enter__(self) -> Self:
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
+        self.bed.apply(json.dumps(namespace))
+        self._open.callback(self.bed.kubectl, "delete", "namespace", self.namespace, "--wait=false")
+        self._open.enter_context(self.history)
+        self._open.enter_context(self.route)
+        self.bed.apply(json.dumps(self._rollout))
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self._open.close()
+
+    def set(self, **spec: Any) -> None:
+        """Change fields of the spec; None takes one away."""
+        self.kubectl("patch", "modelrollout", NAME, "--type=merge", f"--patch={json.dumps({'spec': spec})}")
+
+    def roll_out(self, version: str) -> None:
+        """Ask for a version of the model, as a user does."""
+        self.set(model={"version": version})
+
+    def kubectl(self, *args: str) -> str:
+        """Run kubectl in the namespace."""
+        return self.bed.kubectl(f"--namespace={self.namespace}", *args)
+
+    def load(self, *, rate: float, requests: int, seconds: float, through_gateway: bool = True) -> Load:
+        """Requests to the model; without a gateway each has a connection of its own, as a Service spreads those."""
+        host = host_of(self.namespace) if through_gateway else ""
+        return Load(
+            f"http://{self._address(through_gateway)}/v2/models/{NAME}/infer",
+            host=host,
+            rate=rate,
+            requests=requests,
+            seconds=seconds,
+            keep_alive=through_gateway,
+        )
+
+    def _address(self, through_gateway: bool) -> str:
+        where = ("services", *_GATEWAY) if through_gateway else ("services", NAME, f"--namespace={self.namespace}")
+        found = self.bed.get(*where)
+        service = found["items"][0] if through_gateway else found
+        return str(service["spec"]["clusterIP"])
+
+    def wait(self, reached: Callable[[Object], bool], *, what: str, timeout: float) -> State:
+        """The first state whose status is so; a failure shows what went on."""
+        try:
+            return self.history.wait(lambda found: reached(status_of(found)), what=what, timeout=timeout)
+        except NotReachedError as error:
+            raise NotReachedError(f"{error}\n{self.diagnosis()}") from error
+
+    def wait_serving(self, version: str, *, timeout: float = 120) -> State:
+        """Until the version serves everything and nothing else is under way."""
+
+        def serves(status: Object) -> bool:
+            stable = status.get("stable") or {}
+            return status.get("phase") == "Idle" and stable.get("version") == version and is_true(status, "Ready")
+
+        return self.wait(serves, what=f"version {version} serves", timeout=timeout)
+
+    def wait_stage(self, version: str, name: str, *, timeout: float = 120) -> State:
+        """Until a stage of the version has its traffic."""
+
+        def arrived(status: Object) -> bool:
+            stage, candidate = status.get("stage") or {}, status.get("candidate") or {}
+            return (candidate.get("version"), stage.get("name")) == (version, name) and "reachedAt" in stage
+
+        return self.wait(arrived, what=f"traffic of stage {name} for version {version}", timeout=timeout)
+
+    def wait_reverted(self, version: str, *, timeout: float = 120) -> State:
+        """Until the version is taken back for good."""
+
+        def reverted(status: Object) -> bool:
+            return status.get("phase") == "Reverted" and status["lastRevert"]["version"] == version
+
+        return self.wait(reverted, what=f"version {version} taken back", timeout=timeout)
+
+    def windows(self) -> list[Window]:
+        """The weights that the HTTPRoute has given the candidate, each with its time; the last one lasts until now."""
+        changes: list[tuple[float, float]] = []
+        for state in self.route.states:
+            weight = candidate_weight(state.object)
+            if weight is not None and (not changes or changes[-1][1] != weight):
+                changes.append((state.at, weight))
+        ends = [at for at, _ in changes[1:]] + [float("inf")]
+        return [Window(at, end, weight) for (at, weight), end in zip(changes, ends, strict=True)]
+
+    def diagnosis(self) -> str:
+        """What a person would look at: the status, events, pods and the operator's log."""
+        looks: Sequence[tuple[str, ...]] = (
+            ("get", "modelrollout", NAME, "-o", "yaml", "--show-managed-fields=false"),
+            ("get", "events", "--sort-by=.lastTimestamp"),
+            ("get", "pods,services,endpointslices,httproutes", "-o", "wide"),
+        )
+        told = [f"$ kubectl {' '.join(look)}\n{_or_error(self.kubectl, *look)}" for look in looks]
+        return "\n".join([*told, f"the operator's log:\n{operator_log(self.bed)}"])
+
+
+def status_of(rollout: Object | None) -> Object:
+    """The status, empty as long as there is none."""
+    return dict((rollout or {}).get("status") or {})
+
+
+def condition(status: Mapping[str, Any], kind: str) -> Object:
+    """A condition of the status; empty while there is none."""
+    return next((one for one in status.get("conditions") or [] if one["type"] == kind), {})
+
+
+def is_true(status: Mapping[str, Any], kind: str) -> bool:
+    """Whether a condition is True."""
+    return bool(condition(status, kind).get("status") == "True")
+
+
+def candidate_weight(route: Object | None) -> float | None:
+    """The weight of the backend that is marked as the candidate; None without a route."""
+    if route is None:
+        return None
+    for backend in route["spec"]["rules"][0]["backendRefs"]:
+        headers = backend["filters"][0]["responseHeaderModifier"]["set"]
+        if headers[0]["value"] == "candidate":
+            return float(backend["weight"])
+    return 0.0
+
+
+def _or_error(run: Callable[..., str], *args: str) -> str:
+    try:
+        return run(*args)
+    except (BedError, subprocess.SubprocessError) as error:
+        return str(error)

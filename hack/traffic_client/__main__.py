@@ -1,0 +1,49 @@
+"""`python -m traffic_client URL`: send load and write one JSON object a line for every request."""
+
+import asyncio
+import ipaddress
+import signal
+from typing import Any
+from urllib.parse import urlsplit
+
+import click
+
+from .sender import Plan, Sender
+
+# Loopback, and where beds (those of kind, too) have their nodes, pods and Services: load never leaves the machine.
+ALLOWED = [ipaddress.ip_network(cidr) for cidr in ("127.0.0.0/8", "10.96.0.0/15", "10.244.0.0/16", "172.16.0.0/12")]
+
+
+@click.command()
+@click.argument("url")
+@click.option("--host", default="", help="Host header.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), required=True, help="Requests a second.")
+@click.option("--requests", type=click.IntRange(1, 100_000), required=True, help="At most.")
+@click.option("--seconds", type=click.FloatRange(0, 1800, min_open=True), required=True, help="At most.")
+@click.option("--connections", type=click.IntRange(1, 256), default=16, show_default=True)
+@click.option("--keep-alive/--no-keep-alive", default=True, show_default=True)
+def main(url: str, **options: Any) -> None:
+    """Send inference requests to a bed; SIGTERM ends it once all requests that were begun are answered."""
+    refuse_foreign(url)
+    asyncio.run(_run(Plan(url=url, **options)))
+
+
+def refuse_foreign(url: str) -> None:
+    """Addresses only, and only those of this machine and its beds: a name could lead anywhere."""
+    host = urlsplit(url).hostname or ""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise click.UsageError(f"{host!r} is no IP address; give that of a Service, pod or node of a bed") from None
+    if not any(address in cidr for cidr in ALLOWED):
+        raise click.UsageError(f"{address} is outside of the beds of this machine: {', '.join(map(str, ALLOWED))}")
+
+
+async def _run(plan: Plan) -> None:
+    sender = Sender(plan, told=lambda answer: print(answer.to_line(), flush=True))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sender.stop)
+    await sender.run()
+
+
+if __name__ == "__main__":
+    main()

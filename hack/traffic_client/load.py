@@ -1,0 +1,90 @@
+"""Load in the background: a process of its own, so that whoever watches the rollout does not slow the requests down."""
+
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from .answers import Answer
+
+_STOP_TIMEOUT = 30.0
+
+
+class Load:
+    """Requests at a steady rate, from entering the `with` until `stop`, its end, or the bounds are reached."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        rate: float,
+        requests: int,
+        seconds: float,
+        host: str = "",
+        keep_alive: bool = True,
+        connections: int = 16,
+    ) -> None:
+        """See `sender.Plan` for what each means."""
+        self._command = [
+            *(sys.executable, "-m", "traffic_client", url),
+            *(f"--host={host}", f"--rate={rate}", f"--requests={requests}", f"--seconds={seconds}"),
+            *(f"--connections={connections}", "--keep-alive" if keep_alive else "--no-keep-alive"),
+        ]
+        self._answers: list[Answer] = []
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Every answer so far, in the order in which they came."""
+        return self._answers[:]
+
+    def __enter__(self) -> Self:
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+        self._complaints = tempfile.TemporaryFile("w+")
+        self._process = subprocess.Popen(
+            self._command,
+            stdout=subprocess.PIPE,
+            stderr=self._complaints,
+            text=True,
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for whoever watches, who then stops this in order
+        )
+        self._reader = threading.Thread(target=self._read, name="answers", daemon=True)
+        self._reader.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self.stop()
+        finally:
+            self._process.kill()
+            self._process.wait()
+            self._reader.join()
+            self._complaints.close()
+
+    def stop(self) -> list[Answer]:
+        """Begin no more requests, wait for the answers of those under way, and return all.
+
+        Raises:
+            RuntimeError: the sender failed, so the answers may not be all.
+        """
+        self._process.terminate()
+        return self.wait(timeout=_STOP_TIMEOUT)
+
+    def wait(self, *, timeout: float) -> list[Answer]:
+        """Wait until the bounds are reached and return all answers; raises as `stop` does, or TimeoutExpired."""
+        code = self._process.wait(timeout)
+        self._reader.join()
+        if code not in (0, -signal.SIGTERM):  # the signal ends the sender only before it has begun to send
+            self._complaints.seek(0)
+            raise RuntimeError(f"{' '.join(self._command)} failed: {self._complaints.read()}")
+        return self.answers
+
+    def _read(self) -> None:
+        for line in self._process.stdout or ():
+            self._answers.append(Answer.from_line(line))

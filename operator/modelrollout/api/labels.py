@@ -1,0 +1,33 @@
+"""Labels, annotations and names that tie the operator's objects and their metrics to a rollout.
+
+The pod labels reach Prometheus through the scrape configuration (a PodMonitor's `podTargetLabels`, or a `labelmap`),
+where `modelrollout.io/name` reads `modelrollout_io_name`.
+"""
+
+from modelrollout.api.base import GROUP
+from modelrollout.api.status import Colour
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "modelrollout"
+"""Value of MANAGED_BY, name of the field manager, and so the only writer of what the operator owns."""
+
+NAME = f"{GROUP}/name"
+COLOUR = f"{GROUP}/colour"
+ATTEMPT = f"{GROUP}/attempt"
+VERSION = f"{GROUP}/version"
+REVISION = f"{GROUP}/revision"
+FINALIZER = f"{GROUP}/release"
+
+VARIANT_HEADER = "x-model-variant"
+"""Response header that tells callers (and splits Envoy's metrics by) stable and candidate."""
+
+
+def colour_name(rollout: str, colour: Colour) -> str:
+    """Name of the Deployment and of the Service of one colour."""
+    return f"{rollout}-{colour}"
+
+
+def serving_selector(rollout: str, colour: Colour | None) -> dict[str, str]:
+    """Pod selector of one colour, or of both."""
+    selector = {NAME: rollout}
+    return selector | {COLOUR: colour.value} if colour else selector

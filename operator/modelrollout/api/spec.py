@@ -1,0 +1,226 @@
+"""`ModelRollout.spec`: what users write.
+
+Docstrings and descriptions here are what `kubectl explain` and the API reference show. CEL rules stand beside the
+fields they check, so that everything wrong that can be seen at `kubectl apply` is refused there, with the field named.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
+from modelrollout.api.quantities import LABEL_VALUE_PATTERN, Duration, HttpPath, PositiveDuration
+from modelrollout.api.slo import BuiltInMetric, MetricSource, Query, Slo
+from modelrollout.api.strategy import BlueGreen, Canary, OnDeadline, Step, Strategy
+from modelrollout.api.template import Template
+from modelrollout.api.traffic import GatewayApiRouter, ParentRef, ReplicasRouter, Traffic, Unreachable
+
+__all__ = [
+    "BlueGreen",
+    "BuiltInMetric",
+    "Canary",
+    "DeletionPolicy",
+    "GatewayApiRouter",
+    "MetricSource",
+    "Model",
+    "ModelRolloutSpec",
+    "OnDeadline",
+    "ParentRef",
+    "Query",
+    "ReplicasRouter",
+    "Rollback",
+    "ServerKind",
+    "Service",
+    "Slo",
+    "Step",
+    "Strategy",
+    "Traffic",
+    "Unreachable",
+    "WarmUp",
+]
+
+_WORD = (r"^[^ \t\r\n]*$", "must hold no spaces or line breaks")
+
+
+class Model(ApiModel):
+    """Which model version should serve. A change of name, version or uri starts an attempt."""
+
+    name: Annotated[str, worded(*_WORD, max_length=253)] = Field(
+        description="Name of the model; the pods get it as MODEL_NAME. By default the name of the ModelRollout.",
+        default="",
+    )
+    version: Annotated[
+        str,
+        worded(
+            LABEL_VALUE_PATTERN,
+            "must be a label value: letters, digits, '-', '_' and '.', starting and ending with a letter or digit; "
+            "write 2.1.0-build5 instead of 2.1.0+build5",
+            max_length=63,
+        ),
+    ] = Field(
+        description="Version of the model, such as 2.1.0 or model-v2.1.0-20240115-1600, in quotes where YAML would "
+        "read a number; the pods get it as MODEL_VERSION and carry it as a label, so it must be a label value.",
+    )
+    uri: Annotated[str, worded(*_WORD, max_length=2048)] = Field(
+        description="Where the model server finds the model, such as s3://models/fraud/2.1.0; the pods get it "
+        "as MODEL_URI.",
+        default="",
+    )
+    metadata: dict[str, Any] = Field(
+        description="What is known of this version: algorithm, training data, commit, offline metrics. Recorded, never "
+        "interpreted; a change here alone starts no attempt.",
+        default_factory=dict,
+    )
+
+
+class Service(ApiModel):
+    """The port on which callers reach the model, and the port of the pods behind it."""
+
+    port: int = Field(description="Port of the Services.", default=80, ge=1, le=65535)
+    target_port: int | Annotated[str, Field(max_length=15)] = Field(
+        description="Port of the pods: a number, or the name of a container port.",
+        default="http",
+        json_schema_extra={"x-kubernetes-int-or-string": True, "maxLength": 15}
+        | rules(
+            rule(
+                "type(self) != int || (self >= 1 && self <= 65535)",
+                "must be a number from 1 to 65535, or the name of a container port",
+            )
+        ),
+    )
+
+
+class ServerKind(StrEnum):
+    """Model servers whose metrics are known by name."""
+
+    MLSERVER = "mlserver"
+
+
+class WarmUp(ApiModel):
+    """Requests sent to every candidate pod before it gets any traffic: Ready is not warm."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "self.method != 'GET' || !has(self.body) || self.body == ''",
+                "GET carries no body: remove body, or set method to POST",
+                ".body",
+            )
+        )
+    )
+    path: HttpPath = Field(description="Path of the request.")
+    method: Literal["GET", "POST"] = Field(description="Method of the request.", default="POST")
+    body: str = Field(description="Body of the request.", default="", max_length=65536)
+    content_type: Annotated[
+        str, worded(r"^[!-~]+/[ -~]+$", "must be a content type such as application/json", max_length=255)
+    ] = Field(description="Content type of the body.", default="application/json")
+    requests: int = Field(description="Successful answers wanted from each pod.", default=10, ge=1, le=1000)
+    timeout: PositiveDuration = Field(description="Longest wait for one answer.", default="30s")
+
+
+class Rollback(ApiModel):
+    """How the way back is kept open."""
+
+    keep_warm: Duration = Field(
+        description="How long the previous version stays at full size after a promotion, so that going back to it "
+        "takes one routing write.",
+        default="1h",
+    )
+
+
+class DeletionPolicy(StrEnum):
+    """What deleting a ModelRollout leaves."""
+
+    RETAIN = "Retain"
+    DELETE = "Delete"
+
+
+_HAS_GATEWAY = "(has(self.traffic) && has(self.traffic.gatewayAPI))"
+
+_SPEC_RULES = rules(
+    rule(
+        "!has(self.slos) || self.slos.all(slo, !has(slo.metric) || has(slo.source) || has(self.server) || "
+        f"{_HAS_GATEWAY})",
+        "a built-in metric must be read somewhere: set spec.server, or route with traffic.gatewayAPI, or use query",
+        ".slos",
+    ),
+    rule(
+        "!has(self.slos) || self.slos.all(slo, !has(slo.source) || slo.source != 'Server' || has(self.server))",
+        "source Server needs spec.server: name the model server there",
+        ".slos",
+    ),
+    rule(
+        f"!has(self.slos) || self.slos.all(slo, !has(slo.source) || slo.source != 'Gateway' || {_HAS_GATEWAY})",
+        "source Gateway needs traffic.gatewayAPI: set it, or use source Server",
+        ".slos",
+    ),
+    rule(
+        "type(self.service.targetPort) == int || "
+        "self.template.spec.containers.exists(container, has(container.ports) && "
+        "container.ports.exists(port, has(port.name) && port.name == self.service.targetPort)) || "
+        "(has(self.template.spec.initContainers) && "
+        "self.template.spec.initContainers.exists(container, has(container.ports) && "
+        "container.ports.exists(port, has(port.name) && port.name == self.service.targetPort)))",
+        "no container has a port of this name: name a port so in the template, or set targetPort to a number",
+        ".service.targetPort",
+    ),
+)
+
+
+class ModelRolloutSpec(ApiModel):
+    """Which model version should serve, how it gets there and what must hold on the way."""
+
+    model_config = ConfigDict(json_schema_extra=_SPEC_RULES)
+
+    model: Model = Field(
+        description="Which model version should serve. A change of name, version or uri starts an attempt."
+    )
+    replicas: int = Field(
+        description="Pods of the version that serves; the scale subresource, so an HPA can target the ModelRollout.",
+        default=1,
+        ge=1,
+        le=10_000,
+    )
+    template: Template = Field(
+        description="The pods that serve the model: a PodTemplateSpec. A change starts an attempt.",
+    )
+    service: Service = Field(description="How callers reach the model.", default_factory=Service)
+    server: ServerKind | None = Field(
+        description="The model server in the pods, whose metrics are then known by name.", default=None
+    )
+    traffic: Traffic = Field(
+        description="Who splits the requests. Name one router; without any it is replicas.",
+        default_factory=Traffic,
+        exclude_if=lambda traffic: traffic == Traffic(),
+    )
+    strategy: Strategy = Field(
+        description="How the candidate gets its traffic. Name one strategy; without any it is canary.",
+        default_factory=Strategy,
+        exclude_if=lambda strategy: strategy == Strategy(),
+    )
+    slos: list[Slo] = Field(
+        description="What must hold while the candidate takes traffic. A breach takes the candidate back; "
+        "silence holds it.",
+        default_factory=list,
+        max_length=16,
+        json_schema_extra=listed_by("name"),
+    )
+    warm_up: WarmUp | None = Field(
+        description="Requests sent to every candidate pod before it gets any traffic: Ready is not warm.", default=None
+    )
+    rollback: Rollback = Field(description="How the way back is kept open.", default_factory=Rollback)
+    progress_deadline: PositiveDuration | None = Field(
+        description="How long the candidate's pods may take to become ready and warm. By default three times what the "
+        "stable version took, and at least ten minutes.",
+        default=None,
+    )
+    paused: bool = Field(
+        description="Nothing starts and no stage is left upwards; breaches still take the candidate back.",
+        default=False,
+    )
+    deletion_policy: DeletionPolicy = Field(
+        description="Retain leaves the stable version serving when the ModelRollout is deleted; Delete removes "
+        "everything.",
+        default=DeletionPolicy.RETAIN,
+    )

@@ -1,0 +1,170 @@
+"""`ModelRollout.status`: what the operator writes, and all that it remembers between two decisions."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field
+
+from modelrollout.api.base import ApiModel, listed_by
+
+Text = Annotated[str, Field(max_length=1024)]
+
+
+class Colour(StrEnum):
+    """The two places a version can run in; promotion makes the other one stable."""
+
+    BLUE = "blue"
+    GREEN = "green"
+
+    @property
+    def other(self) -> "Colour":
+        return Colour.GREEN if self is Colour.BLUE else Colour.BLUE
+
+
+class Phase(StrEnum):
+    """Where a rollout is. Pausing, holding and being stuck are reasons in conditions, not phases."""
+
+    IDLE = "Idle"
+    PREPARING = "Preparing"
+    PROGRESSING = "Progressing"
+    REVERTING = "Reverting"
+    REVERTED = "Reverted"
+
+
+class Verdict(StrEnum):
+    """What an SLO says. Inconclusive is neither health nor harm."""
+
+    PASS = "Pass"  # noqa: S105 - no password
+    BREACH = "Breach"
+    INCONCLUSIVE = "Inconclusive"
+
+
+class ConditionStatus(StrEnum):
+    """The three values of a condition."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(ApiModel):
+    """One aspect of the rollout, in the form of metav1.Condition."""
+
+    type: Annotated[str, Field(max_length=316)] = Field(description="What the condition is about.")
+    status: ConditionStatus = Field(description="True, False or Unknown.")
+    reason: Annotated[str, Field(max_length=1024)] = Field(description="Why, in one word for programs.")
+    message: Annotated[str, Field(max_length=4096)] = Field(description="Why, in a sentence for people.", default="")
+    last_transition_time: datetime = Field(description="When status last changed.")
+    observed_generation: int = Field(description="The generation of the spec that this is about.", default=0)
+
+
+class ColourStatus(ApiModel):
+    """A version and the colour it runs in."""
+
+    colour: Colour = Field(description="The colour: NAME-blue or NAME-green.")
+    version: Annotated[str, Field(max_length=63)] = Field(description="spec.model.version of this colour.")
+    revision: Annotated[str, Field(max_length=63)] = Field(description="Hash of the model and the pod template.")
+    attempt: int = Field(description="The attempt that brought it.")
+    since: datetime = Field(description="When it came into this role.")
+    warm: bool = Field(description="Ready, and warmed up where spec.warmUp asks for it.", default=False)
+    load_seconds: float | None = Field(description="From the first pod's creation to ready and warm.", default=None)
+
+
+class StageStatus(ApiModel):
+    """The stage that the rollout is in."""
+
+    index: int = Field(description="Position in the list of stages, from 0.", ge=0)
+    count: int = Field(description="Number of stages.", ge=1)
+    name: Annotated[str, Field(max_length=63)] = Field(description="Name of the stage, such as canary-5.")
+    weight: int = Field(description="Declared weight of the candidate.", ge=0, le=100)
+    entered_at: datetime = Field(description="When the stage was decided on.")
+    reached_at: datetime | None = Field(
+        description="When its traffic arrived; the hold and the deadline count from here.", default=None
+    )
+
+
+class WeightsStatus(ApiModel):
+    """Per cent of the requests that go to the candidate."""
+
+    declared: int = Field(description="What the stage declares.", ge=0, le=100, default=0)
+    reachable: float = Field(description="What the router can do of it, never more.", ge=0, le=100, default=0)
+    observed: float = Field(description="What the route or the ready pods say now.", ge=0, le=100, default=0)
+
+
+class SloStatus(ApiModel):
+    """What one SLO said last in this stage."""
+
+    name: Annotated[str, Field(max_length=63)] = Field(description="Name of the SLO.")
+    verdict: Verdict = Field(description="Pass, Breach or Inconclusive.")
+    reason: Annotated[str, Field(max_length=63)] = Field(
+        description="Why: WithinLimit, AboveLimit, NoTraffic, TooFewSamples, TargetDown, StaleScrape, QueryError, …"
+    )
+    message: Text = Field(description="Why, in a sentence.", default="")
+    value: float | None = Field(description="The value judged.", default=None)
+    limit: float | None = Field(description="The limit it was held against.", default=None)
+    samples: int | None = Field(description="Requests counted in the window.", default=None)
+    breaches: int = Field(description="Breaches in a row.", default=0)
+    at: datetime = Field(description="Time of the newest sample behind it, or of the look when there was none.")
+
+
+class RevertStatus(ApiModel):
+    """Why and when a candidate was last taken back."""
+
+    version: Annotated[str, Field(max_length=63)] = Field(description="The version taken back.")
+    attempt: int = Field(description="Its attempt.")
+    fingerprint: Annotated[str, Field(max_length=63)] = Field(
+        description="Hash of the spec that failed; it is not tried again until the spec changes. Empty when it may be."
+    )
+    stage: Annotated[str, Field(max_length=63)] = Field(description="The stage it had reached.", default="")
+    reason: Annotated[str, Field(max_length=63)] = Field(description="Why, in one word.")
+    message: Text = Field(description="Why, with the evidence.")
+    at: datetime = Field(description="When it was decided.")
+
+
+class ModelRolloutStatus(ApiModel):
+    """What happens to the rollout and why."""
+
+    observed_generation: int = Field(description="The generation of the spec that was last acted on.", default=-1)
+    phase: Phase = Field(description="Where the rollout is.", default=Phase.IDLE)
+    attempt: int = Field(description="Number of the newest attempt.", default=0)
+    stage: StageStatus | None = Field(description="The stage it is in.", default=None)
+    paused_at: datetime | None = Field(description="Since when it is paused.", default=None)
+    paused_seconds: float = Field(
+        description="Time spent paused in this stage (or while preparing) before; deadlines leave it out.", default=0
+    )
+    weights: WeightsStatus = Field(description="The candidate's share.", default_factory=WeightsStatus)
+    stable: ColourStatus | None = Field(description="The version that serves.", default=None)
+    candidate: ColourStatus | None = Field(description="The version on trial.", default=None)
+    previous: ColourStatus | None = Field(
+        description="The version that served before, kept warm for rollback.keepWarm.", default=None
+    )
+    version: Annotated[str, Field(max_length=63)] = Field(
+        description="The version on trial, or else the one that serves.", default=""
+    )
+    verdict: Annotated[str, Field(max_length=63)] = Field(
+        description="The gravest verdict of the SLOs, for the printer column.", default=""
+    )
+    slos: list[SloStatus] = Field(
+        description="What each SLO said last in this stage.",
+        default_factory=list,
+        max_length=16,
+        json_schema_extra=listed_by("name"),
+    )
+    last_revert: RevertStatus | None = Field(description="Why a candidate was last taken back.", default=None)
+    reachable_weights: list[float] = Field(
+        description="Weights that the replicas router can reach with this number of replicas.",
+        default_factory=list,
+        max_length=128,
+    )
+    replicas: int = Field(description="Pods of the serving version; for the scale subresource.", default=0)
+    ready_replicas: int = Field(description="Ready pods of the serving version.", default=0)
+    selector: Annotated[str, Field(max_length=512)] = Field(
+        description="Label selector of the serving version's pods, for the HPA.", default=""
+    )
+    conditions: list[Condition] = Field(
+        description="Ready, Progressing, Stalled, RouteReady, MetricsReady.",
+        default_factory=list,
+        max_length=16,
+        json_schema_extra=listed_by("type"),
+    )

@@ -1,0 +1,284 @@
+"""Carries effects out, in their order, up to the first that fails.
+
+Nothing is written that is there already: what was rendered is held against the live object first. Every answer goes
+into the caches at once, so that the next decision sees what this one did.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from modelrollout.api.base import API_VERSION
+from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, serving_selector
+from modelrollout.api.manifests import RENDERED, covers
+from modelrollout.api.objects import Live, Manifest
+from modelrollout.api.status import ModelRolloutStatus
+from modelrollout.controller.background import Background
+from modelrollout.controller.client import (
+    ApiError,
+    ConflictError,
+    EndingNamespaceError,
+    KubeApi,
+    NotFoundError,
+    RefusedError,
+)
+from modelrollout.controller.events import EventRecorder
+from modelrollout.controller.informers import Informers
+from modelrollout.controller.kinds import CHILDREN, DEPLOYMENTS, MODEL_ROLLOUTS, PODS, Key, Kind, key_of, kind_of
+from modelrollout.controller.observe import Seen
+from modelrollout.controller.refusals import Refusals
+from modelrollout.engine.effects import (
+    AddFinalizer,
+    ApplyServices,
+    ApplyWorkload,
+    Effect,
+    Emit,
+    Release,
+    RemoveFinalizer,
+    ScaleWorkload,
+    SetTraffic,
+    WarmUp,
+    WriteStatus,
+)
+from modelrollout.traffic.router import router_for
+from modelrollout.workloads import deployment, release, services, warm_up
+
+
+@dataclass(kw_only=True)
+class Outcome:
+    """What came of the effects of one decision."""
+
+    status: ModelRolloutStatus
+    """The status that was decided."""
+    status_stands: bool
+    """Whether the cluster has it."""
+    changed: bool = False
+    """Something is different now, in the cluster or in what it refuses, so there may be more to do at once."""
+    traffic_moved_at: datetime | None = None
+    """When the route was changed, if it was."""
+    error: ApiError | None = None
+    """Why the effects from some point on were not carried out."""
+
+
+class Applier:
+    """Writes for one rollout at a time; different rollouts may be written at once."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        *,
+        informers: Informers,
+        events: EventRecorder,
+        warm_ups: Background[str],
+        refusals: Refusals,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._api = api
+        self._informers = informers
+        self._events = events
+        self._warm_ups = warm_ups
+        self._refusals = refusals
+        self._now = now
+        self._applied: dict[Key, dict[tuple[Kind, Key], tuple[str, str]]] = {}
+        """By rollout and object: digest of what was there last, and the resourceVersion that had it."""
+
+    async def carry_out(self, seen: Seen, effects: Sequence[Effect]) -> Outcome:
+        """Carry effects out until one fails; its error is in the outcome."""
+        written = next((effect.status for effect in effects if isinstance(effect, WriteStatus)), None)
+        outcome = Outcome(status=written or seen.snapshot.status, status_stands=written is None)
+        for position, effect in enumerate(effects):
+            outcome.error = await self._attempt(seen, effect, outcome)
+            if outcome.error:
+                await self._report_all_the_same(seen, effects[position + 1 :], outcome)
+                break
+        return outcome
+
+    async def _report_all_the_same(self, seen: Seen, rest: Sequence[Effect], outcome: Outcome) -> None:
+        """What failed must not keep people from hearing of it.
+
+        A route that is refused goes on being refused, and the status behind it says so. Writing it early is safe: where
+        the route is written first, it was to take traffic away, and with this status it still is.
+        """
+        status = [effect for effect in rest if isinstance(effect, WriteStatus)]
+        if status and isinstance(outcome.error, RefusedError):
+            await self._attempt(seen, status[0], outcome)
+        if outcome.status_stands:
+            self._tell(seen, rest, outcome)
+
+    def forget(self, key: Key) -> None:
+        """The rollout is gone."""
+        self._refusals.forget(key)
+        self._warm_ups.forget(key)
+        self._applied.pop(key, None)
+
+    def _tell(self, seen: Seen, effects: Iterable[Effect], outcome: Outcome) -> None:
+        """Events tell of the status that is written by now; the next decision will not say them again."""
+        for effect in effects:
+            if isinstance(effect, Emit):
+                self._events.emit(seen.rollout, effect, attempt=outcome.status.attempt)
+
+    async def _attempt(self, seen: Seen, effect: Effect, outcome: Outcome) -> ApiError | None:
+        """Carry one effect out, unless the API server refused this very one a moment ago; returns why it failed."""
+        generation = seen.snapshot.generation
+        refusal = self._refusals.still_refused(seen.key, effect=effect, generation=generation)
+        if refusal:
+            return RefusedError(refusal.message)
+        try:
+            wrote = await self._one(seen, effect, outcome)
+        except RefusedError as error:
+            message = str(error)
+            outcome.changed |= self._refusals.note(seen.key, effect=effect, generation=generation, message=message)
+            return error
+        except ApiError as error:
+            return error
+        outcome.changed |= self._refusals.clear(seen.key, effect=effect) or wrote
+        outcome.status_stands |= isinstance(effect, WriteStatus)
+        if isinstance(effect, SetTraffic) and wrote:
+            outcome.traffic_moved_at = self._now()
+        return None
+
+    async def _one(self, seen: Seen, effect: Effect, outcome: Outcome) -> bool:
+        """Carry one effect out; true if it changed anything in the cluster."""
+        match effect:
+            case SetTraffic():
+                return await self._apply(seen, router_for(seen.spec).render(seen.owner, effect))
+            case WriteStatus():
+                return await self._write_status(seen, effect.status)
+            case ApplyServices():
+                return await self._apply(seen, services.render(seen.owner))
+            case ApplyWorkload():
+                return await self._apply(seen, [deployment.render(seen.owner, effect)])
+            case ScaleWorkload():
+                return await self._scale(seen, effect)
+            case WarmUp():
+                self._warm_ups.ensure(seen.key, (effect.colour, effect.attempt), lambda: self._warm_up(seen, effect))
+                return False
+            case Emit():
+                self._tell(seen, [effect], outcome)
+                return False
+            case AddFinalizer():
+                return await self._set_finalizers(seen, [*_finalizers(seen), FINALIZER])
+            case Release():
+                return await self._release(seen, effect)
+            case RemoveFinalizer():
+                return await self._set_finalizers(seen, [one for one in _finalizers(seen) if one != FINALIZER])
+
+    async def _apply(self, seen: Seen, manifests: Iterable[Manifest]) -> bool:
+        changed = [await self._apply_one(seen, manifest) for manifest in manifests]
+        return any(changed)
+
+    async def _apply_one(self, seen: Seen, manifest: Manifest) -> bool:
+        """Server-side apply, if the live object is not like that already.
+
+        An object that exists but does not carry our label is somebody else's: it is not taken over.
+        """
+        kind, key = kind_of(manifest), key_of(manifest)
+        live = self._informers.get(kind.kind, *key)
+        applied = self._applied.setdefault(seen.key, {})
+        if live and self._is_there(manifest, live, applied):
+            return False
+        try:
+            answer = await self._api.apply(manifest, force=live is not None)
+        except EndingNamespaceError:
+            # Everything in the namespace goes: there is nothing to keep, and the rollout must not be what holds it up.
+            if not seen.snapshot.deleting:
+                raise
+            return False
+        except NotFoundError as error:
+            raise RefusedError(f"{kind} {key}: {error}") from error
+        except ConflictError as error:
+            await self._informers.refresh(kind, key)
+            if self._informers.get(kind.kind, *key) is None:
+                raise RefusedError(f"{kind} {key} exists and is not ours; delete or rename it: {error}") from error
+            raise
+        self._informers.learn(answer)
+        applied[kind, key] = _digest(manifest), _version(answer)
+        return live is None or _version(answer) != _version(live)
+
+    @staticmethod
+    def _is_there(manifest: Manifest, live: Live, applied: dict[tuple[Kind, Key], tuple[str, str]]) -> bool:
+        """Whether applying the manifest would change nothing, because that was found before, or is found now."""
+        subject, now = (kind_of(manifest), key_of(manifest)), (_digest(manifest), _version(live))
+        if applied.get(subject) == now:
+            return True
+        if covers(manifest, live):
+            applied[subject] = now
+            return True
+        return False
+
+    async def _scale(self, seen: Seen, effect: ScaleWorkload) -> bool:
+        key = Key(seen.key.namespace, colour_name(seen.key.name, effect.colour))
+        live = self._informers.get(DEPLOYMENTS.kind, *key)
+        if live is None or live["spec"].get("replicas") == effect.replicas:
+            return False
+        self._informers.learn(await self._api.patch(DEPLOYMENTS, key, deployment.scale(effect)))
+        return True
+
+    async def _write_status(self, seen: Seen, status: ModelRolloutStatus) -> bool:
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": MODEL_ROLLOUTS.kind,
+            "metadata": {**seen.key._asdict(), "uid": seen.owner.uid, "resourceVersion": seen.resource_version},
+            "status": status.to_wire(),
+        }
+        return await self._write_rollout(seen, self._api.replace_status(manifest))
+
+    async def _set_finalizers(self, seen: Seen, finalizers: list[str]) -> bool:
+        metadata = {"resourceVersion": seen.resource_version, "finalizers": finalizers}
+        return await self._write_rollout(seen, self._api.patch(MODEL_ROLLOUTS, seen.key, {"metadata": metadata}))
+
+    async def _write_rollout(self, seen: Seen, write: Awaitable[Live]) -> bool:
+        """Take the answer in. A write that changes nothing leaves the resourceVersion as it is."""
+        try:
+            answer = await write
+        except (ConflictError, NotFoundError):
+            await self._informers.refresh(MODEL_ROLLOUTS, seen.key)
+            raise
+        self._informers.learn(answer)
+        return _version(answer) != seen.resource_version
+
+    async def _release(self, seen: Seen, effect: Release) -> bool:
+        """Disown and delete what is there now, not what was seen last: nothing destructive on an old view."""
+        plan = release.plan(seen.owner, effect, [child async for child in self._children(seen)])
+        for child, changes in plan.disown:
+            self._informers.learn(await self._api.patch(kind_of(child), key_of(child), changes))
+        for child in plan.delete:
+            with suppress(NotFoundError):
+                await self._api.delete(kind_of(child), key_of(child))
+        return bool(plan.disown or plan.delete)
+
+    async def _children(self, seen: Seen) -> AsyncIterator[Live]:
+        for kind in CHILDREN:
+            selector = f"{kind.selector},{NAME}={seen.key.name}"
+            with suppress(NotFoundError):  # the cluster has no such kind
+                async for page in self._api.pages(kind, namespace=seen.key.namespace, selector=selector):
+                    for child in page.items:
+                        yield child
+
+    async def _warm_up(self, seen: Seen, effect: WarmUp) -> str:
+        """What is wrong with the warm-up of a colour's ready pods; empty when all are warm."""
+        wanted = seen.spec.warm_up
+        if wanted is None:
+            return ""
+        labels = {**serving_selector(seen.key.name, effect.colour), ATTEMPT: str(effect.attempt)}
+        selector = ",".join(f"{label}={value}" for label, value in labels.items())
+        pages = self._api.pages(PODS, namespace=seen.key.namespace, selector=selector)
+        try:
+            pods = [pod async for page in pages for pod in page.items]
+            targets = warm_up.targets(pods, seen.spec.service)
+        except (ApiError, ValueError) as error:
+            return str(error)
+        return await warm_up.warm_up(targets, wanted) if targets else "no ready pod was found"
+
+
+def _finalizers(seen: Seen) -> list[str]:
+    return seen.rollout.metadata.get("finalizers") or []
+
+
+def _digest(manifest: Manifest) -> str:
+    return str(manifest["metadata"]["annotations"][RENDERED])
+
+
+def _version(live: Live) -> str:
+    return str(live["metadata"]["resourceVersion"])

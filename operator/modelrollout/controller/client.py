@@ -1,0 +1,231 @@
+"""The Kubernetes API as the operator uses it: a handful of calls that take and return JSON objects.
+
+Built on `kubernetes.aio` for what is hard (kubeconfig, service account tokens that rotate, TLS, proxies) and without
+its typed models and dynamic client, which cost four times the CPU of the request itself.
+"""
+
+import json
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlencode
+
+import aiohttp
+from kubernetes.aio import config
+from kubernetes.aio.client import ApiClient, Configuration
+
+from modelrollout import __version__
+from modelrollout.api.labels import MANAGER
+from modelrollout.api.objects import Live, Manifest
+from modelrollout.controller.kinds import Key, Kind, key_of, kind_of
+
+PAGE = 500
+"""Objects per page of a list: decoding more at once would hold up everything else."""
+
+_TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+_REFUSALS = {400, 403, 413, 422}
+_MERGE_PATCH = "application/merge-patch+json"
+_APPLY_PATCH = "application/apply-patch+yaml"
+
+
+class ApiError(Exception):
+    """The API server did not do what it was asked for; the text is its message."""
+
+
+class NotFoundError(ApiError):
+    """The object, or its whole kind, does not exist."""
+
+
+class ConflictError(ApiError):
+    """The object has changed since it was looked at, or exists already."""
+
+
+class ExpiredError(ApiError):
+    """A list took so long that its remaining pages are gone; start again."""
+
+
+class RefusedError(ApiError):
+    """Invalid or forbidden: the same request gets the same answer until somebody changes something."""
+
+
+class EndingNamespaceError(RefusedError):
+    """The namespace is being deleted and takes nothing new."""
+
+
+class UnavailableError(ApiError):
+    """No answer, or one that says to come back later. A write may have happened or not."""
+
+
+class Page(NamedTuple):
+    """Some objects of a list, and the resourceVersion that the whole list shows."""
+
+    items: list[Live]
+    resource_version: str
+
+
+class KubeApi(Protocol):
+    """What the operator needs of the API server. Every call raises an `ApiError` when it fails."""
+
+    async def get(self, kind: Kind, key: Key) -> Live:
+        """The object as it is now."""
+
+    def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
+        """All objects of a kind, of one namespace or of all, page by page."""
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Live:
+        """Server-side apply: what the manifest says becomes ours.
+
+        Raises ConflictError if the manifest names a resourceVersion that is no longer the object's, and, without
+        `force`, if somebody else owns one of its fields with another value.
+        """
+
+    async def patch(self, kind: Kind, key: Key, changes: Mapping[str, Any]) -> Live:
+        """JSON merge patch; fenced like `apply` if it names a resourceVersion."""
+
+    async def replace_status(self, manifest: Manifest) -> Live:
+        """The status of the manifest in place of the one stored, under the manifest's resourceVersion."""
+
+    async def delete(self, kind: Kind, key: Key) -> None:
+        """Delete in the background; raises NotFoundError when it is gone already."""
+
+    async def create(self, manifest: Manifest) -> Live:
+        """A new object."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answered:
+    """One answered (or unanswered: code 0) request, for the operator's own metrics."""
+
+    verb: str
+    kind: Kind
+    code: int
+
+
+class KubeClient:
+    """`KubeApi` over HTTP."""
+
+    def __init__(self, api: ApiClient, *, on_answer: Callable[[Answered], None] = lambda _: None) -> None:
+        self._api = api
+        self._on_answer = on_answer
+
+    async def get(self, kind: Kind, key: Key) -> Live:
+        return await self._send("get", kind, kind.path(*key))
+
+    async def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
+        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+        while True:
+            answer = await self._send("list", kind, kind.path(namespace), query)
+            metadata = answer["metadata"]
+            # items of a list name neither their kind nor their version
+            named = {"apiVersion": kind.api_version, "kind": kind.kind}
+            yield Page([named | item for item in answer["items"]], metadata["resourceVersion"])
+            if not metadata.get("continue"):
+                return
+            query["continue"] = metadata["continue"]
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Live:
+        kind, key = kind_of(manifest), key_of(manifest)
+        query = {"fieldManager": MANAGER, "force": "true" if force else "false"}
+        return await self._send("apply", kind, kind.path(*key), query, body=manifest, content_type=_APPLY_PATCH)
+
+    async def patch(self, kind: Kind, key: Key, changes: Mapping[str, Any]) -> Live:
+        query = {"fieldManager": MANAGER}
+        return await self._send("patch", kind, kind.path(*key), query, body=changes, content_type=_MERGE_PATCH)
+
+    async def replace_status(self, manifest: Manifest) -> Live:
+        kind, key = kind_of(manifest), key_of(manifest)
+        return await self._send("update", kind, kind.path(*key, "status"), {"fieldManager": MANAGER}, body=manifest)
+
+    async def delete(self, kind: Kind, key: Key) -> None:
+        await self._send("delete", kind, kind.path(*key), body={"propagationPolicy": "Background"})
+
+    async def create(self, manifest: Manifest) -> Live:
+        kind, key = kind_of(manifest), key_of(manifest)
+        return await self._send("create", kind, kind.path(key.namespace), {"fieldManager": MANAGER}, body=manifest)
+
+    async def _send(
+        self,
+        verb: str,
+        kind: Kind,
+        path: str,
+        query: Mapping[str, str] | None = None,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = "application/json",
+    ) -> Live:
+        code, text = 0, b""
+        try:
+            code, text = await self._exchange(_METHODS[verb], path, query, body, content_type)
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise UnavailableError(f"{verb} {path}: {error or type(error).__name__}") from error
+        finally:
+            self._on_answer(Answered(verb=verb, kind=kind, code=code))
+        if code >= 300:
+            raise _error(code, f"{verb} {path}", text)
+        answer: Live = json.loads(text)
+        return answer
+
+    async def _exchange(
+        self, method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, Any] | None, content_type: str
+    ) -> tuple[int, bytes]:
+        configuration = self._api.configuration
+        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": f"{MANAGER}/{__version__}"}
+        token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
+        if token:
+            headers["Authorization"] = token
+        url = configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        response = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
+            method, url, headers=headers, body=body, _request_timeout=_TIMEOUT
+        )
+        return response.status, await response.read()
+
+
+_METHODS = {
+    "get": "GET",
+    "list": "GET",
+    "apply": "PATCH",
+    "patch": "PATCH",
+    "update": "PUT",
+    "delete": "DELETE",
+    "create": "POST",
+}
+
+
+@asynccontextmanager
+async def connect(*, on_answer: Callable[[Answered], None] = lambda _: None) -> AsyncIterator[KubeClient]:
+    """A client for the cluster that the pod runs in, or else for the current context of the kubeconfig.
+
+    Raises:
+        config.ConfigException: there is neither.
+    """
+    configuration = Configuration()
+    try:
+        config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+    async with ApiClient(configuration) as api:
+        yield KubeClient(api, on_answer=on_answer)
+
+
+def _error(code: int, request: str, text: bytes) -> ApiError:
+    message = f"{request}: {code} {_message(text)}"
+    if code == 404:
+        return NotFoundError(message)
+    if code == 409:
+        return ConflictError(message)
+    if code == 410:
+        return ExpiredError(message)
+    if code == 403 and b'"NamespaceTerminating"' in text:
+        return EndingNamespaceError(_message(text))
+    if code in _REFUSALS:
+        return RefusedError(_message(text))
+    return UnavailableError(message)
+
+
+def _message(text: bytes) -> str:
+    """What the API server says: the message of a Status, or the body when something else answered."""
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text[:200].decode(errors="replace")

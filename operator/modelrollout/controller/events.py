@@ -1,0 +1,105 @@
+"""Events for people, posted beside the reconcile path: `kubectl describe` shows them, and nothing depends on them."""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from modelrollout.api.base import API_VERSION, GROUP
+from modelrollout.api.rollout import ModelRollout
+from modelrollout.controller.client import ApiError, KubeApi
+from modelrollout.controller.kinds import EVENTS, key_of
+from modelrollout.controller.logs import RolloutLog
+from modelrollout.controller.own_metrics import OwnMetrics
+from modelrollout.engine.effects import Emit
+
+_log = logging.getLogger(__name__)
+
+_BACKLOG = 1000
+_REMEMBERED = 4096
+_SAME_AGAIN_AFTER = timedelta(minutes=10)
+_LONGEST_NOTE = 1024
+"""Bytes that the API server allows."""
+
+
+class EventRecorder:
+    """Posts events one after another. The same one again within ten minutes is left out: effects may be repeated."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        *,
+        instance: str,
+        metrics: OwnMetrics,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._api = api
+        self._instance = instance
+        self._metrics = metrics
+        self._now = now
+        self._backlog: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_BACKLOG)
+        self._told: OrderedDict[tuple[str, Emit], datetime] = OrderedDict()
+
+    def emit(self, rollout: ModelRollout, event: Emit, *, attempt: int) -> None:
+        """Log an event about a rollout and queue it; never waits, and drops it when too many are queued."""
+        subject, now = (rollout.metadata["uid"], event), self._now()
+        if now - self._told.get(subject, datetime.min.replace(tzinfo=UTC)) < _SAME_AGAIN_AFTER:
+            return
+        self._told[subject] = now
+        self._told.move_to_end(subject)
+        if len(self._told) > _REMEMBERED:
+            self._told.popitem(last=False)
+        level = logging.INFO if event.type == "Normal" else logging.WARNING
+        RolloutLog(_log, key_of({"metadata": rollout.metadata}), attempt).log(
+            level, "%s: %s", event.reason, event.message
+        )
+        self._metrics.transitions.labels(event.reason).inc()
+        try:
+            self._backlog.put_nowait(self._manifest(rollout, event, now))
+        except asyncio.QueueFull:
+            self._metrics.events_dropped.inc()
+
+    async def run(self) -> None:
+        """Post what is queued, forever. An event that cannot be posted is lost: the status says the same."""
+        while True:
+            manifest = await self._backlog.get()
+            try:
+                await self._api.create(manifest)
+            except ApiError as error:
+                self._metrics.events_dropped.inc()
+                _log.warning("event %s was not posted: %s", manifest["reason"], error)
+            finally:
+                self._backlog.task_done()
+
+    async def drain(self, *, seconds: float) -> None:
+        """Give what is queued a moment to be posted."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._backlog.join()
+        except TimeoutError:
+            _log.warning("%d events were not posted before the end", self._backlog.qsize())
+
+    def _manifest(self, rollout: ModelRollout, event: Emit, now: datetime) -> dict[str, Any]:
+        metadata = rollout.metadata
+        unique = f"{metadata['name']}.{int(now.timestamp() * 1e6):x}{len(self._told):04x}"
+        return {
+            "apiVersion": EVENTS.api_version,
+            "kind": EVENTS.kind,
+            "metadata": {"namespace": metadata["namespace"], "name": unique},
+            "eventTime": now.isoformat(timespec="microseconds"),
+            "reportingController": f"{GROUP}/operator",
+            "reportingInstance": self._instance,
+            "type": event.type,
+            "reason": event.reason,
+            "action": event.reason,
+            "note": event.message.encode()[:_LONGEST_NOTE].decode(errors="ignore"),
+            "regarding": {
+                "apiVersion": API_VERSION,
+                "kind": "ModelRollout",
+                "namespace": metadata["namespace"],
+                "name": metadata["name"],
+                "uid": metadata["uid"],
+            },
+        }

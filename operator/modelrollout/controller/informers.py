@@ -1,0 +1,184 @@
+"""A cache for every kind, kept up to date by watches and LISTs; every change names the rollouts that it concerns."""
+
+import logging
+from collections.abc import Callable, Iterable
+
+from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
+
+from modelrollout.api.objects import Live
+from modelrollout.api.rollout import ModelRollout
+from modelrollout.controller.cache import Cache
+from modelrollout.controller.client import ExpiredError, KubeApi, NotFoundError, RefusedError, UnavailableError
+from modelrollout.controller.kinds import (
+    CHILDREN,
+    GATEWAYS,
+    MODEL_ROLLOUTS,
+    WATCHED,
+    Key,
+    Kind,
+    is_ours,
+    key_of,
+    kind_of,
+    owner_of,
+)
+from modelrollout.controller.own_metrics import OwnMetrics
+from modelrollout.controller.queue import Priority
+
+_log = logging.getLogger(__name__)
+
+_LONGEST_WAIT = 15
+"""Seconds between two tries of a LIST."""
+
+
+class Informers:
+    """Everything seen of the cluster, for `api.objects.Objects` and by kind."""
+
+    def __init__(
+        self,
+        api: KubeApi,
+        *,
+        namespaces: tuple[str, ...],
+        enqueue: Callable[[Key, Priority], None],
+        metrics: OwnMetrics,
+    ) -> None:
+        self._api = api
+        self._namespaces = namespaces
+        self._enqueue = enqueue
+        self._metrics = metrics
+        self.kinds = tuple(kind for kind in WATCHED if kind.namespaced or not namespaces)
+        self.rollouts = Cache(MODEL_ROLLOUTS, ModelRollout.model_validate)
+        self._others: dict[str, Cache[Live]] = {
+            kind.kind: Cache(kind, _as_it_is) for kind in self.kinds if kind is not MODEL_ROLLOUTS
+        }
+        self._served: set[Kind] = set()
+        self._gateways: dict[Key, frozenset[Key]] = {}
+        """The Gateways that each rollout of the gatewayAPI router names."""
+
+    def get(self, kind: str, namespace: str, name: str) -> Live | None:
+        """See `Objects.get`."""
+        cache = self._others.get(kind)
+        return cache.get(Key(namespace, name)) if cache else None
+
+    def watches(self, kind: str, namespace: str) -> bool:
+        """See `Objects.watches`."""
+        cache = self._others.get(kind)
+        return (
+            cache is not None and cache.kind in self._served and namespace in (*(self._namespaces or (namespace,)), "")
+        )
+
+    def on_event(self, kind: Kind, event: str | None, manifest: Live) -> None:
+        """Take in what a watch tells: ADDED, MODIFIED, DELETED, or None for what it lists at its beginning."""
+        self._served.add(kind)
+        priority = Priority.SWEEP if event is None else Priority.CHANGE
+        if event == "DELETED":
+            self._forget(kind, manifest, priority)
+        else:
+            self._take(kind, manifest, priority)
+
+    def learn(self, manifest: Live) -> None:
+        """Take in the answer to a write of ours, so that the next decision sees it before the watch tells of it."""
+        kind = kind_of(manifest)
+        if kind in CHILDREN and not is_ours(manifest):
+            return
+        self._cache(kind).put(manifest)
+        if kind is MODEL_ROLLOUTS:
+            self._note_gateways(manifest)
+
+    async def refresh(self, kind: Kind, key: Key) -> None:
+        """Look at one object now, because what is known of it has turned out to be old."""
+        try:
+            self.learn(await self._api.get(kind, key))
+        except NotFoundError:
+            known = self._cache(kind).last_seen(key)
+            if known:
+                self._forget(kind, known, Priority.CHANGE)
+
+    async def list_all(self) -> None:
+        """List every kind, take in what is new and forget what is gone; retries for as long as it takes."""
+        for kind in self.kinds:
+            async for attempt in AsyncRetrying(
+                retry=retry_if_exception_type((UnavailableError, ExpiredError, _MissingCRDError)),
+                wait=wait_random_exponential(max=_LONGEST_WAIT),
+                before_sleep=before_sleep_log(_log, logging.WARNING),
+            ):
+                with attempt:
+                    await self._list(kind)
+
+    async def _list(self, kind: Kind) -> None:
+        try:
+            for namespace in self._namespaces if kind.namespaced and self._namespaces else ("",):
+                await self._list_namespace(kind, namespace)
+        except (NotFoundError, RefusedError) as error:
+            if kind is MODEL_ROLLOUTS:
+                raise _MissingCRDError(f"cannot list ModelRollouts: {error}") from error
+            self._served.discard(kind)
+            if isinstance(error, RefusedError):
+                _log.warning("no permission to list %s, which is taken for not installed: %s", kind, error)
+        else:
+            self._served.add(kind)
+
+    async def _list_namespace(self, kind: Kind, namespace: str) -> None:
+        listed: set[Key] = set()
+        resource_version = ""
+        async for page in self._api.pages(kind, namespace=namespace, selector=kind.selector):
+            resource_version = page.resource_version
+            for manifest in page.items:
+                listed.add(key_of(manifest))
+                if self._take(kind, manifest, Priority.SWEEP) and kind in self._served:
+                    self._metrics.missed_by_watch.labels(kind.kind).inc()
+        for ghost in self._cache(kind).keep_only(listed, namespace=namespace, resource_version=resource_version):
+            self._metrics.missed_by_watch.labels(kind.kind).inc()
+            self._gone(kind, ghost, Priority.SWEEP)
+
+    def _take(self, kind: Kind, manifest: Live, priority: Priority) -> bool:
+        if not self._cache(kind).put(manifest):
+            return False
+        if kind is MODEL_ROLLOUTS:
+            self._note_gateways(manifest)
+        self._enqueue_all(self._concerned(kind, manifest), priority)
+        return True
+
+    def _forget(self, kind: Kind, manifest: Live, priority: Priority) -> None:
+        if self._cache(kind).remove(manifest):
+            self._gone(kind, manifest, priority)
+
+    def _gone(self, kind: Kind, manifest: Live, priority: Priority) -> None:
+        if kind is MODEL_ROLLOUTS:
+            self._gateways.pop(key_of(manifest), None)
+        self._enqueue_all(self._concerned(kind, manifest), priority)
+
+    def _enqueue_all(self, keys: Iterable[Key], priority: Priority) -> None:
+        for key in keys:
+            self._enqueue(key, priority)
+
+    def _concerned(self, kind: Kind, manifest: Live) -> list[Key]:
+        """The rollouts that a change of this object may matter to."""
+        key = key_of(manifest)
+        if kind is MODEL_ROLLOUTS:
+            return [key]
+        if kind in CHILDREN:
+            owner = owner_of(manifest)
+            return [owner] if owner else []
+        if kind is GATEWAYS:
+            return [rollout for rollout, gateways in self._gateways.items() if key in gateways]
+        return list(self._gateways)  # a GatewayClass: any Gateway may be of it
+
+    def _note_gateways(self, manifest: Live) -> None:
+        key = key_of(manifest)
+        router = ((manifest.get("spec") or {}).get("traffic") or {}).get("gatewayAPI")
+        if router is None:
+            self._gateways.pop(key, None)
+            return
+        parents = router.get("parentRefs") or []
+        self._gateways[key] = frozenset(Key(ref.get("namespace") or key.namespace, ref["name"]) for ref in parents)
+
+    def _cache(self, kind: Kind) -> Cache[ModelRollout] | Cache[Live]:
+        return self.rollouts if kind is MODEL_ROLLOUTS else self._others[kind.kind]
+
+
+class _MissingCRDError(Exception):
+    """ModelRollouts cannot be listed, so there is nothing to do until somebody installs the CRD or the role."""
+
+
+def _as_it_is(manifest: Live) -> Live:
+    return manifest

@@ -1,0 +1,74 @@
+"""The command `modelrollout-operator`."""
+
+import asyncio
+import sys
+from datetime import timedelta
+from typing import Any
+
+import click
+
+from modelrollout import __version__
+from modelrollout.api.quantities import parse_duration
+from modelrollout.controller.logs import LEVELS, configure
+from modelrollout.controller.run import run
+from modelrollout.controller.settings import Settings
+
+
+class _Duration(click.ParamType[timedelta]):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        if isinstance(value, timedelta):
+            return value
+        try:
+            duration = parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not duration:
+            self.fail("must be longer than zero", param, ctx)
+        return duration
+
+
+@click.command(context_settings={"auto_envvar_prefix": "MODELROLLOUT", "show_default": True})
+@click.option(
+    "--prometheus-url",
+    help="Prometheus, or anything that answers its HTTP API. Without it no SLO can be judged.",
+)
+@click.option(
+    "--namespace",
+    "namespaces",
+    multiple=True,
+    envvar="MODELROLLOUT_NAMESPACE",
+    help="Namespace to look after; may be repeated (separated by spaces in the environment). Without it, all of them.",
+)
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of the log lines.")
+@click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="info", help="Least log level.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65535),
+    default=8080,
+    help="Port of /metrics, /healthz and /readyz; 0 takes a free one on localhost and logs it.",
+)
+@click.option(
+    "--poll-interval",
+    type=_Duration(),
+    default="500ms",
+    help="How often Prometheus is asked, for all rollouts together, while any candidate takes requests.",
+)
+@click.option("--workers", type=click.IntRange(1, 1000), default=32, help="Rollouts that are worked on at once.")
+@click.option(
+    "--resync",
+    type=_Duration(),
+    default="10m",
+    help="How often everything is listed, to find what a watch may have lost.",
+)
+@click.version_option(__version__)
+def main(**options: Any) -> None:
+    """Roll machine-learning models out safely: the operator of modelrollout.io.
+
+    Works in the cluster that its pod runs in, or else in that of the current kubeconfig context. Every option can also
+    be given in the environment, as MODELROLLOUT_ and its name: MODELROLLOUT_PROMETHEUS_URL, MODELROLLOUT_LOG_LEVEL, …
+    """
+    settings = Settings(**options)
+    configure(log_format=settings.log_format, level=settings.log_level)
+    sys.exit(asyncio.run(run(settings)))

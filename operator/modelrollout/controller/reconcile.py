@@ -1,0 +1,158 @@
+"""One look at one rollout: observe, decide, apply, and when to come back."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from time import perf_counter
+from typing import Protocol
+
+from pydantic import ValidationError
+
+from modelrollout.api.owner import Rollout
+from modelrollout.api.status import ModelRolloutStatus, Phase
+from modelrollout.controller.apply import Applier, Outcome
+from modelrollout.controller.background import Background
+from modelrollout.controller.client import ConflictError, RefusedError
+from modelrollout.controller.kinds import Key
+from modelrollout.controller.logs import RolloutLog
+from modelrollout.controller.observe import Observer, Seen, preflight_subject
+from modelrollout.controller.own_metrics import OwnMetrics
+from modelrollout.controller.queue import ClosedError, WorkQueue
+from modelrollout.controller.readings import ReadingsBoard
+from modelrollout.controller.refusals import AGAIN_AFTER
+from modelrollout.engine.effects import Decision, Watch
+from modelrollout.engine.reasons import Reason
+from modelrollout.engine.snapshot import Obstacle, Snapshot
+
+_log = logging.getLogger(__name__)
+
+Decide = Callable[[Snapshot, datetime], Decision]
+_LEAST_WAIT = 0.1
+"""Seconds: a time to come back that is over already must not keep a worker busy."""
+
+Preflight = Callable[[Rollout, ModelRolloutStatus], Awaitable[tuple[Obstacle, ...]]]
+
+
+class Judge(Protocol):
+    """Looks at the SLOs of what it is told to watch, and posts readings."""
+
+    def watch(self, rollout: Rollout, watch: Watch) -> None:
+        """Look at the SLOs of this stage from now on, and no longer at those of another."""
+
+    def unwatch(self, key: Key) -> None:
+        """Look at this rollout no longer."""
+
+
+class Reconciler:
+    """Works the queue off: every rollout in it is looked at and brought a step further."""
+
+    def __init__(
+        self,
+        queue: WorkQueue[Key],
+        *,
+        observer: Observer,
+        decide: Decide,
+        applier: Applier,
+        judge: Judge,
+        readings: ReadingsBoard,
+        preflight: Preflight,
+        preflights: Background[tuple[Obstacle, ...]],
+        metrics: OwnMetrics,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._queue = queue
+        self._observer = observer
+        self._decide = decide
+        self._applier = applier
+        self._judge = judge
+        self._readings = readings
+        self._preflight = preflight
+        self._preflights = preflights
+        self._metrics = metrics
+        self._now = now
+
+    async def work(self) -> None:
+        """Reconcile what the queue gives until it is closed. After an error of ours the rollout is tried again."""
+        while True:
+            try:
+                key = await self._queue.get()
+            except ClosedError:
+                return
+            try:
+                await self.reconcile(key)
+            except Exception:
+                _log.exception("reconciling %s failed; trying again in %.1f s", key, self._queue.retry(key))
+            finally:
+                self._queue.done(key)
+
+    async def reconcile(self, key: Key) -> None:
+        """Bring one rollout a step further, as far as can be done now."""
+        started = perf_counter()
+        try:
+            seen = self._observer.look(key)
+        except ValidationError as error:
+            _log.error("%s does not fit the API of this operator, and is left alone: %s", key, error)
+            return
+        if seen is None:
+            self._forget(key)
+            return
+        decision = self._decide(seen.snapshot, self._now())
+        outcome = await self._applier.carry_out(seen, decision.effects)
+        self._follow(seen, decision, outcome)
+        self._come_back(seen, decision, outcome)
+        result = type(outcome.error).__name__ if outcome.error else "ok"
+        self._metrics.reconcile_seconds.labels(result).observe(perf_counter() - started)
+
+    def _follow(self, seen: Seen, decision: Decision, outcome: Outcome) -> None:
+        """What is watched and looked at beside the reconcile path follows the status that the cluster has."""
+        if not outcome.status_stands:
+            return
+        status = outcome.status
+        self._metrics.note_phase(seen.key, status.phase)
+        self._time_revert(seen, status, outcome)
+        if decision.watch:
+            self._judge.watch(seen.owner, decision.watch)
+        else:
+            self._judge.unwatch(seen.key)
+            self._readings.forget(seen.key)
+        if decision.preflight:
+            subject = preflight_subject(seen.rollout, status)
+            self._preflights.ensure(seen.key, subject, lambda: self._preflight(seen.owner, status))
+
+    def _come_back(self, seen: Seen, decision: Decision, outcome: Outcome) -> None:
+        """When this rollout is looked at again, unless something changes before."""
+        key, log = seen.key, RolloutLog(_log, seen.key, outcome.status.attempt)
+        if outcome.error and not isinstance(outcome.error, RefusedError):
+            delay = self._queue.retry(key)
+            level = logging.DEBUG if isinstance(outcome.error, ConflictError) else logging.WARNING
+            log.log(level, "not everything was written; trying again in %.1f s: %s", delay, outcome.error)
+            return
+        self._queue.forget(key)
+        if outcome.changed:
+            self._queue.add(key)
+        least_wait = _LEAST_WAIT
+        if outcome.error:
+            log.warning("the API server refuses a write: %s", outcome.error)
+            least_wait = AGAIN_AFTER.total_seconds()
+            self._queue.add_after(key, least_wait)
+        if decision.wake_at:
+            wait = (decision.wake_at - self._now()).total_seconds()
+            self._queue.add_after(key, wait if wait > 0 else least_wait)
+
+    def _time_revert(self, seen: Seen, status: ModelRolloutStatus, outcome: Outcome) -> None:
+        """How long it took from the poll that saw the breach to the route."""
+        readings, record = seen.snapshot.readings, status.last_revert
+        begins = status.phase is Phase.REVERTING and seen.snapshot.status.phase is not Phase.REVERTING
+        if begins and record and record.reason == Reason.SLO_BREACHED and readings and outcome.traffic_moved_at:
+            took = outcome.traffic_moved_at - readings.looked_at
+            self._metrics.breach_to_route_seconds.observe(took.total_seconds())
+
+    def _forget(self, key: Key) -> None:
+        """The rollout is gone, and with it all that was remembered of it."""
+        self._judge.unwatch(key)
+        self._readings.forget(key)
+        self._preflights.forget(key)
+        self._observer.forget(key)
+        self._applier.forget(key)
+        self._metrics.note_phase(key, None)
+        self._queue.forget(key)

@@ -1,0 +1,217 @@
+"""The operator as a process: puts the parts together, starts them, and ends them in order."""
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Collection, Coroutine, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import kopf
+
+from modelrollout import __version__
+from modelrollout.api.labels import MANAGER
+from modelrollout.controller import handlers, health
+from modelrollout.controller.apply import Applier
+from modelrollout.controller.background import Background
+from modelrollout.controller.client import KubeApi, connect
+from modelrollout.controller.events import EventRecorder
+from modelrollout.controller.informers import Informers
+from modelrollout.controller.judging import Judging, MeasuredSource
+from modelrollout.controller.kinds import Key
+from modelrollout.controller.observe import Observer
+from modelrollout.controller.own_metrics import OwnMetrics
+from modelrollout.controller.queue import Priority, WorkQueue
+from modelrollout.controller.readings import ReadingsBoard
+from modelrollout.controller.reconcile import Reconciler
+from modelrollout.controller.refusals import Refusals
+from modelrollout.controller.settings import Settings
+from modelrollout.engine.decide import decide
+from modelrollout.engine.snapshot import Obstacle
+from modelrollout.metrics.prometheus import Prometheus
+
+_log = logging.getLogger(__name__)
+
+_LAST_WRITES = 20.0
+"""Seconds that effects under way may still take when the process is told to end; Kubernetes kills it after 30."""
+_LAST_EVENTS = 3.0
+
+
+async def run(settings: Settings) -> int:
+    """Run the operator until it is told to end; returns the exit status of the process.
+
+    It is not 0 when a part ended by itself: a watch that cannot be kept, or an error of ours. Kubernetes then starts
+    the process again, which is safer than going on without that part.
+    """
+    _log.info("modelrollout-operator %s starts", __version__)
+    metrics = OwnMetrics()
+    async with AsyncExitStack() as stack:
+        api = await stack.enter_async_context(connect(on_answer=metrics.count_answer))
+        operator = _Operator(settings, api, metrics)
+        watches = await stack.enter_async_context(_watches(operator.informers, settings.namespaces))
+        stop = _told_to_end()
+        await stack.enter_async_context(operator.serving())
+        return await operator.run(watches, stop)
+
+
+class _Operator:
+    """The parts of the operator, wired."""
+
+    def __init__(self, settings: Settings, api: KubeApi, metrics: OwnMetrics) -> None:
+        self._settings = settings
+        self._metrics = metrics
+        self._queue: WorkQueue[Key] = WorkQueue()
+        metrics.watch_queue(lambda: len(self._queue))
+        self._warm_ups: Background[str] = Background(self._queue, done=lambda problem: not problem)
+        self._preflights: Background[tuple[Obstacle, ...]] = Background(
+            self._queue, done=lambda obstacles: not obstacles
+        )
+        self.informers = Informers(api, namespaces=settings.namespaces, enqueue=self._enqueue, metrics=metrics)
+        readings = ReadingsBoard(enqueue=self._enqueue, metrics=metrics)
+        self._prometheus = Prometheus(settings.prometheus_url) if settings.prometheus_url else None
+        source = MeasuredSource(self._prometheus, metrics) if self._prometheus else None
+        self._judging = Judging(source, readings=readings, interval=settings.poll_interval, now=_now)
+        refusals = Refusals(now=_now)
+        self._events = EventRecorder(api, instance=os.uname().nodename, metrics=metrics)
+        self._reconciler = Reconciler(
+            self._queue,
+            observer=Observer(
+                informers=self.informers,
+                readings=readings,
+                preflights=self._preflights,
+                warm_ups=self._warm_ups,
+                refusals=refusals,
+                look_again=lambda key, after: self._queue.add_after(key, after.total_seconds()),
+                now=_now,
+            ),
+            decide=decide,
+            applier=Applier(
+                api,
+                informers=self.informers,
+                events=self._events,
+                warm_ups=self._warm_ups,
+                refusals=refusals,
+                now=_now,
+            ),
+            judge=self._judging,
+            readings=readings,
+            preflight=self._judging.preflight,
+            preflights=self._preflights,
+            metrics=metrics,
+            now=_now,
+        )
+        self._health = health.Health(
+            oldest_wait=self._queue.oldest_wait,
+            poller_is_stuck=self._judging.is_stuck,
+            resync=settings.resync,
+            now=_now,
+        )
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """Answer /metrics, /healthz and /readyz."""
+        async with health.serve(self._health, self._metrics, port=self._settings.metrics_port) as port:
+            _log.info("serving /metrics, /healthz and /readyz on port %d", port)
+            yield
+
+    async def run(self, watches: Collection[asyncio.Task[Any]], stop: asyncio.Event) -> int:
+        """Work until `stop` is set or a part ends by itself, then finish what is under way."""
+        stopping = asyncio.create_task(stop.wait(), name="signals")
+        helpers = {
+            _start(self._events.run(), "events"),
+            _start(self._judging.run(), "poller"),
+        }
+        work = _start(self._work(), "workers")
+        await asyncio.wait({stopping, work, *helpers, *watches}, return_when=asyncio.FIRST_COMPLETED)
+        if not stop.is_set():
+            _say_what_ended({work, *helpers, *watches})
+        await self._finish(work)
+        for task in (stopping, *helpers):
+            task.cancel()
+        await asyncio.gather(stopping, *helpers, return_exceptions=True)
+        return 0 if stop.is_set() else 1
+
+    async def _work(self) -> None:
+        """List everything, then work, and list everything again from time to time."""
+        await self.informers.list_all()
+        self._health.listed()
+        _log.info("ready: %d rollouts", len(self.informers.rollouts))
+        async with asyncio.TaskGroup() as tasks:
+            for number in range(self._settings.workers):
+                tasks.create_task(self._reconciler.work(), name=f"worker {number}")
+            resync = tasks.create_task(self._resync(), name="resync")
+            await self._queue.closed()
+            resync.cancel()
+
+    async def _resync(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.resync.total_seconds())
+            await self.informers.list_all()
+            self._health.listed()
+
+    async def _finish(self, work: asyncio.Task[None]) -> None:
+        """Take no more rollouts up, and let the effects that are under way be carried out."""
+        self._queue.close()
+        if self._health.is_ready:
+            await asyncio.wait({work}, timeout=_LAST_WRITES)
+        work.cancel()
+        await asyncio.gather(work, self._warm_ups.close(), self._preflights.close(), return_exceptions=True)
+        await self._events.drain(seconds=_LAST_EVENTS)
+        if self._prometheus:
+            self._prometheus.close()
+
+    def _enqueue(self, key: Key, priority: Priority) -> None:
+        self._queue.add(key, priority=priority)
+
+
+@asynccontextmanager
+async def _watches(informers: Informers, namespaces: tuple[str, ...]) -> AsyncIterator[Collection[asyncio.Task[Any]]]:
+    """kopf's tasks, which keep the watches while the context lasts. None of them ends by itself unless it fails."""
+    stop = asyncio.Event()
+    tasks = await kopf.spawn_tasks(
+        registry=handlers.registry(informers.kinds, informers.on_event),
+        settings=handlers.kopf_settings(informers.kinds, whole_cluster=not namespaces),
+        standalone=True,
+        clusterwide=not namespaces,
+        namespaces=namespaces,
+        # For kopf's peering, which is not used; left to itself it looks the user up, and a container may have none.
+        identity=MANAGER,  # type: ignore[arg-type] # a NewType of str that kopf does not export
+        stop_flag=stop,
+    )
+    try:
+        yield tasks
+    finally:
+        stop.set()
+        # What failed among them has been logged when it ended.
+        with suppress(Exception):
+            await kopf.run_tasks(tasks)
+
+
+def _told_to_end() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set, in place of kopf's handlers: our work ends before the watches do."""
+    stop = asyncio.Event()
+
+    def end(number: signal.Signals) -> None:
+        _log.info("%s: finishing what is under way", number.name)
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, end, number)
+    return stop
+
+
+def _start(part: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+    return asyncio.create_task(part, name=name)
+
+
+def _say_what_ended(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        if task.done():
+            error = None if task.cancelled() else task.exception()
+            _log.critical("%s ended by itself; the process ends, to be started again", task.get_name(), exc_info=error)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,20 @@
+"""What the operator is told at its start."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Options of `modelrollout-operator`; see there for what they mean."""
+
+    prometheus_url: str | None
+    namespaces: tuple[str, ...]
+    """Empty: all namespaces."""
+    log_format: Literal["text", "json"]
+    log_level: str
+    metrics_port: int
+    poll_interval: timedelta
+    workers: int
+    resync: timedelta

@@ -1,0 +1,132 @@
+"""The status as people and programs read it: conditions, printer columns, the numbers of the scale subresource."""
+
+from datetime import datetime
+
+from modelrollout.api.labels import serving_selector
+from modelrollout.api.status import Condition, ConditionStatus, ModelRolloutStatus, Phase, WeightsStatus
+from modelrollout.engine.capacity import reachable_weight, reachable_weights
+from modelrollout.engine.effects import Emit
+from modelrollout.engine.move import Move, Waiting, evolve, ready_pods, route_share, warning
+from modelrollout.engine.reasons import Reason
+from modelrollout.engine.snapshot import Obstacle, Snapshot
+
+READY, PROGRESSING, STALLED = "Ready", "Progressing", "Stalled"
+PREFLIGHT_CONDITIONS = ("RouteReady", "MetricsReady")
+
+_TRUE, _FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
+
+
+def report(snapshot: Snapshot, move: Move, now: datetime) -> tuple[ModelRolloutStatus, tuple[Emit, ...]]:
+    """The status to write, and events for obstacles that people have not heard of."""
+    status = _with_numbers(snapshot, move.status)
+    wanted = [
+        _ready(snapshot, status, move.waiting),
+        _progressing(status, move.waiting),
+        _stalled(status, move.waiting),
+        *_preflight(snapshot),
+    ]
+    conditions = _merge(status.conditions, wanted, snapshot.generation, now)
+    told = _tell(status.conditions, snapshot.obstacles)
+    return evolve(status, conditions=conditions, observed_generation=snapshot.generation), told
+
+
+def _with_numbers(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRolloutStatus:
+    """Everything in the status that follows from the rest of it and from what is seen."""
+    stable, candidate, stage = status.stable, status.candidate, status.stage
+    workload = snapshot.workloads.get(stable.colour) if stable else None
+    declared = stage.weight if stage and status.phase is Phase.PROGRESSING else 0
+    newest = candidate or stable
+    weights = WeightsStatus(
+        declared=declared,
+        reachable=reachable_weight(snapshot.spec, declared),
+        observed=route_share(snapshot, candidate.colour) if candidate else 0.0,
+    )
+    selector = serving_selector(snapshot.name, stable.colour) if stable else {}
+    return evolve(
+        status,
+        version=newest.version if newest else "",
+        weights=weights,
+        reachable_weights=reachable_weights(snapshot.spec),
+        replicas=workload.total if workload else 0,
+        ready_replicas=ready_pods(snapshot, stable),
+        selector=",".join(f"{label}={value}" for label, value in selector.items()),
+    )
+
+
+def _ready(snapshot: Snapshot, status: ModelRolloutStatus, waiting: Waiting | None) -> Condition:
+    """Current in the sense of kstatus: stable serves and nothing needs a person, however long a canary takes."""
+    if status.stable is None:
+        reason, message = (waiting.reason, waiting.message) if waiting else (Reason.ATTEMPT_STARTED, "")
+        return _condition(READY, _FALSE, reason, message)
+    if not ready_pods(snapshot, status.stable):
+        return _condition(READY, _FALSE, *_unavailable(snapshot, status))
+    if waiting and waiting.needs_person:
+        return _condition(READY, _FALSE, waiting.reason, waiting.message)
+    if snapshot.obstacles:
+        return _condition(READY, _FALSE, snapshot.obstacles[0].reason, snapshot.obstacles[0].message)
+    return _condition(READY, _TRUE, Reason.SERVING, f"version {status.stable.version} serves")
+
+
+def _unavailable(snapshot: Snapshot, status: ModelRolloutStatus) -> tuple[Reason, str]:
+    stable = status.stable
+    if stable and stable.colour not in snapshot.workloads:
+        message = f"the Deployment of version {stable.version} ({snapshot.name}-{stable.colour}) is gone"
+        return Reason.STABLE_MISSING, message
+    return Reason.STABLE_UNAVAILABLE, "no pod of the stable version is ready"
+
+
+def _progressing(status: ModelRolloutStatus, waiting: Waiting | None) -> Condition:
+    busy = status.phase in (Phase.PREPARING, Phase.PROGRESSING, Phase.REVERTING)
+    reason = waiting.reason if waiting else (status.phase if busy else Reason.NO_ATTEMPT)
+    return _condition(PROGRESSING, _TRUE if busy else _FALSE, reason, waiting.message if waiting else "")
+
+
+def _stalled(status: ModelRolloutStatus, waiting: Waiting | None) -> Condition:
+    if status.phase is Phase.REVERTED:
+        return _condition(STALLED, _TRUE, Reason.REVERTED, waiting.message if waiting else "")
+    return _condition(STALLED, _FALSE, Reason.NO_PROBLEM, "")
+
+
+def _preflight(snapshot: Snapshot) -> list[Condition]:
+    """One condition for each kind of obstacle; MetricsReady only says yes once somebody has looked."""
+    first = {obstacle.condition: obstacle for obstacle in reversed(snapshot.obstacles)}
+    return [
+        _condition(kind, _FALSE, first[kind].reason, _all_messages(kind, snapshot.obstacles))
+        if kind in first
+        else _condition(kind, _TRUE, Reason.NO_PROBLEM, "")
+        for kind in PREFLIGHT_CONDITIONS
+        if kind in first or kind == "RouteReady" or snapshot.preflighted
+    ]
+
+
+def _all_messages(kind: str, obstacles: tuple[Obstacle, ...]) -> str:
+    return "; ".join(obstacle.message for obstacle in obstacles if obstacle.condition == kind)[:4096]
+
+
+def _tell(before: list[Condition], obstacles: tuple[Obstacle, ...]) -> tuple[Emit, ...]:
+    """An event for each obstacle whose reason the condition did not give already."""
+    known = {(condition.type, condition.reason) for condition in before if condition.status is _FALSE}
+    fresh = [obstacle for obstacle in obstacles if (obstacle.condition, obstacle.reason) not in known]
+    return tuple(warning(obstacle.reason, obstacle.message) for obstacle in fresh)
+
+
+def _condition(kind: str, status: ConditionStatus, reason: str, message: str) -> Condition:
+    return Condition.model_construct(type=kind, status=status, reason=str(reason), message=message)
+
+
+def _merge(before: list[Condition], wanted: list[Condition], generation: int, now: datetime) -> list[Condition]:
+    """The conditions with their transition times; those that nobody spoke of stay as they are."""
+    known = {condition.type: condition for condition in before}
+    for condition in wanted:
+        old = known.get(condition.type)
+        same = old is not None and old.status is condition.status
+        since = old.last_transition_time if old and same else now
+        known[condition.type] = Condition(
+            type=condition.type,
+            status=condition.status,
+            reason=condition.reason,
+            message=condition.message[:4096],
+            last_transition_time=since,
+            observed_generation=generation,
+        )
+    return list(known.values())

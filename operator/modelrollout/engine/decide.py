@@ -1,0 +1,82 @@
+"""One rollout, one moment: what is to be done. Pure: the same snapshot and time give the same decision."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from modelrollout.api.status import ModelRolloutStatus, Phase
+from modelrollout.engine.conditions import report
+from modelrollout.engine.deleting import deleting
+from modelrollout.engine.effects import AddFinalizer, Decision, Emit, Watch
+from modelrollout.engine.idle import idle
+from modelrollout.engine.move import Move
+from modelrollout.engine.preparing import preparing, unreachable_obstacle
+from modelrollout.engine.progressing import progressing
+from modelrollout.engine.reverting import reverting
+from modelrollout.engine.snapshot import Snapshot
+from modelrollout.engine.transitions import note_pause
+from modelrollout.engine.world import effects_for
+
+
+def decide(snapshot: Snapshot, now: datetime) -> Decision:
+    """What to do now, in order; when to look again at the latest; and what to watch until then.
+
+    The shell carries the effects out and stops at the first that fails. It calls again at every change it sees, at
+    `wake_at`, and at every new reading of what is watched; calling too often does no harm.
+    """
+    if snapshot.deleting:
+        return Decision(effects=tuple(deleting(snapshot)))
+    if not snapshot.has_finalizer:
+        return Decision(effects=(AddFinalizer(),), wake_at=now)
+    noted = note_pause(_with_own_obstacles(snapshot), now)
+    move = _move_on(noted, now)
+    status, told = report(noted, move, now)
+    return Decision(
+        effects=(*effects_for(snapshot, status), *move.events, *told),
+        wake_at=move.waiting.until if move.waiting else None,
+        watch=_watch(status),
+        preflight=status.phase is Phase.PREPARING,
+    )
+
+
+def _move_on(snapshot: Snapshot, now: datetime) -> Move:
+    """Move until there is something to wait for, so that a chain of steps that wait for nothing is one write."""
+    events: tuple[Emit, ...] = ()
+    while True:
+        move = _move(snapshot, now)
+        events += move.events
+        if not move.moved:
+            return replace(move, events=events)
+        snapshot = replace(snapshot, status=move.status)
+
+
+def _move(snapshot: Snapshot, now: datetime) -> Move:
+    """The phase decides. A status that lacks what its phase needs has been tampered with: start from what serves."""
+    status = snapshot.status
+    match status.phase:
+        case Phase.PREPARING if status.candidate:
+            return preparing(snapshot, status.candidate, now)
+        case Phase.PROGRESSING if status.candidate and status.stage:
+            return progressing(snapshot, status.candidate, status.stage, now)
+        case Phase.REVERTING if status.candidate:
+            return reverting(snapshot, status.candidate, now)
+    return idle(snapshot, now)
+
+
+def _with_own_obstacles(snapshot: Snapshot) -> Snapshot:
+    """What the engine itself can see to be in the way comes first: no look outside is needed for it."""
+    own = unreachable_obstacle(snapshot)
+    return replace(snapshot, obstacles=(own, *snapshot.obstacles)) if own else snapshot
+
+
+def _watch(status: ModelRolloutStatus) -> Watch | None:
+    """The SLOs of the stage, while the candidate takes requests."""
+    stage, stable, candidate = status.stage, status.stable, status.candidate
+    if status.phase is not Phase.PROGRESSING or not stage or not stable or not candidate or not stage.weight:
+        return None
+    return Watch(
+        attempt=status.attempt,
+        stage=stage.index,
+        stable=stable.colour,
+        candidate=candidate.colour,
+        since=stage.entered_at,
+    )

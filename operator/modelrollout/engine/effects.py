@@ -1,0 +1,129 @@
+"""What the engine asks for.
+
+The shell carries effects out in the order given and stops at the first that fails; each may be repeated without harm.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from modelrollout.api.status import Colour, ModelRolloutStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class AddFinalizer:
+    """Make deletion wait for us."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyServices:
+    """Services NAME-blue and NAME-green as they should be (NAME belongs to SetTraffic)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyWorkload:
+    """The Deployment of a colour, rendered from the present spec."""
+
+    colour: Colour
+    attempt: int
+    revision: str
+    replicas: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaleWorkload:
+    """Number of pods of a colour, whose template may be older than the present spec."""
+
+    colour: Colour
+    replicas: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetTraffic:
+    """The route as it should be: `weight` per cent to `candidate`, the rest to `stable`.
+
+    With a `token` the write must fail if the routing object has changed since; without one it is made whatever
+    happened.
+    """
+
+    stable: Colour
+    candidate: Colour | None = None
+    weight: int = 0
+    token: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WarmUp:
+    """Send the warm-up requests to every ready pod of a colour, off the reconcile path."""
+
+    colour: Colour
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WriteStatus:
+    """The status, written under the resourceVersion that the decision was made on.
+
+    Also asked for when it is the same as before: the write is then a fence that fails on a stale view, ahead of effects
+    that must not be carried out on one. It must not be skipped.
+    """
+
+    status: ModelRolloutStatus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emit:
+    """An event for people."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Release:
+    """Take our ownership off what shall outlive the ModelRollout (Retain), so that the garbage collector leaves it."""
+
+    keep: Colour | None
+    """The colour that goes on serving; the other one is deleted. None: everything may go."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemoveFinalizer:
+    """Let the deletion happen."""
+
+
+Effect = (
+    AddFinalizer
+    | ApplyServices
+    | ApplyWorkload
+    | ScaleWorkload
+    | SetTraffic
+    | WarmUp
+    | WriteStatus
+    | Emit
+    | Release
+    | RemoveFinalizer
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watch:
+    """What to look at until the next decision: the SLOs of this stage, samples counting from `since`."""
+
+    attempt: int
+    stage: int
+    stable: Colour
+    candidate: Colour
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Effects in their order, when to look again at the latest, and what to watch meanwhile."""
+
+    effects: tuple[Effect, ...] = ()
+    wake_at: datetime | None = None
+    watch: Watch | None = None
+    preflight: bool = False
+    """Look for obstacles (gateway, queries, metrics) now and until there are none."""

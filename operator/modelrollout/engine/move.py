@@ -1,0 +1,89 @@
+"""What a phase answers: the status to be, what to tell people, and what it waits for."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from modelrollout.api.base import ApiModel
+from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus
+from modelrollout.engine.effects import Emit
+from modelrollout.engine.reasons import Reason
+from modelrollout.engine.snapshot import Snapshot
+
+Part = TypeVar("Part", bound=ApiModel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """What keeps a rollout where it is. The message must not change from look to look, or each look would write it."""
+
+    reason: str
+    message: str
+    until: datetime | None = None
+    needs_person: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Move:
+    """The answer of one phase. `waiting` is None when it waits for nothing: it is done, or moved just now."""
+
+    status: ModelRolloutStatus
+    waiting: Waiting | None = None
+    events: tuple[Emit, ...] = ()
+    moved: bool = False
+    """The phase or the stage changed, so there may be more to do at once."""
+
+
+def evolve(part: Part, **changes: Any) -> Part:
+    """A copy of a part of the status with some fields changed."""
+    return part.model_copy(update=changes)
+
+
+def with_status(snapshot: Snapshot, **changes: Any) -> Snapshot:
+    """The same moment with some fields of the status changed."""
+    return replace(snapshot, status=evolve(snapshot.status, **changes))
+
+
+def stays(status: ModelRolloutStatus, reason: Reason, message: str, *, until: datetime | None = None) -> Move:
+    """The rollout stays where it is and says what for."""
+    return Move(status=status, waiting=Waiting(reason=reason, message=message, until=until))
+
+
+def normal(reason: Reason, message: str) -> Emit:
+    """An event that is good to know."""
+    return Emit(type="Normal", reason=reason, message=message)
+
+
+def warning(reason: str, message: str) -> Emit:
+    """An event that somebody should look at."""
+    return Emit(type="Warning", reason=reason, message=message)
+
+
+def ready_pods(snapshot: Snapshot, part: ColourStatus | None) -> int:
+    """Ready pods of a version, as far as known; pods of another revision in its colour do not count."""
+    workload = snapshot.workloads.get(part.colour) if part else None
+    if part is None or workload is None or workload.revision != part.revision:
+        return 0
+    return workload.ready
+
+
+def is_ready(snapshot: Snapshot, part: ColourStatus, *, pods: int) -> bool:
+    """Whether a version surely has that many ready pods: its Deployment has been looked at since we last changed it."""
+    workload = snapshot.workloads.get(part.colour)
+    return workload is not None and workload.settled and ready_pods(snapshot, part) >= pods
+
+
+def route_share(snapshot: Snapshot, colour: Colour) -> float:
+    """Per cent of the requests that a colour gets now; 0 while there is no route."""
+    return snapshot.route.shares.get(colour, 0.0) if snapshot.route else 0.0
+
+
+def paused_time(status: ModelRolloutStatus, now: datetime) -> timedelta:
+    """Time spent paused since the present stage (or the preparation) began."""
+    current = now - status.paused_at if status.paused_at else timedelta()
+    return timedelta(seconds=status.paused_seconds) + max(current, timedelta())
+
+
+def stamp(moment: datetime) -> str:
+    """A moment in a message, to the second."""
+    return moment.strftime("%Y-%m-%d %H:%M:%SZ")

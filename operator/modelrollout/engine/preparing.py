@@ -1,0 +1,128 @@
+"""Preparing: the candidate's pods come up, warm up, and everything is looked at that could go wrong. No traffic yet."""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from modelrollout.api.quantities import parse_duration
+from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.api.status import ColourStatus, ModelRolloutStatus
+from modelrollout.engine.capacity import candidate_replicas, reachable_weights, skips_unreachable
+from modelrollout.engine.move import Move, Waiting, evolve, is_ready, paused_time, stays
+from modelrollout.engine.reasons import Reason
+from modelrollout.engine.revision import revision_of
+from modelrollout.engine.snapshot import Obstacle, Snapshot
+from modelrollout.engine.stages import expand, next_stage, unreachable_stages
+from modelrollout.engine.transitions import enter_stage, promote, revert
+
+_LEAST_PROGRESS_DEADLINE = timedelta(minutes=10)
+_LOAD_TIMES_ALLOWED = 3
+"""A model that loads for ten minutes may take half an hour once; ten minutes flat would fail it."""
+
+
+def preparing(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
+    """Wait for pods, warm-up and a clean preflight; then the first stage, or everything when nothing serves yet."""
+    superseded = supersede(snapshot, candidate, now)
+    if superseded:
+        return superseded
+    status = snapshot.status
+    pods = first_replicas(snapshot.spec, status)
+    if not candidate.warm:
+        return _come_up(snapshot, candidate, pods, now)
+    if not is_ready(snapshot, candidate, pods=pods):
+        return _wait_for_pods(snapshot, candidate, pods, now)
+    if status.stable is None:
+        return promote(snapshot, candidate, now)
+    if snapshot.obstacles:
+        return Move(status=status, waiting=_blocked_by(snapshot.obstacles[0]))
+    if not snapshot.preflighted:
+        return stays(status, Reason.PREFLIGHT, "looking at the queries and the metrics before any traffic moves")
+    if snapshot.spec.paused:
+        return stays(status, Reason.PAUSED, "paused before the first stage")
+    return enter_stage(snapshot, next_stage(snapshot.spec, -1) or 0, now)
+
+
+def supersede(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move | None:
+    """The spec asks for another version than the one on trial: take that one back first."""
+    wanted = revision_of(snapshot.name, snapshot.spec)
+    if candidate.revision == wanted:
+        return None
+    stable, version = snapshot.status.stable, snapshot.spec.model.version
+    if stable and stable.revision == wanted:
+        reason, message = Reason.ABORTED, f"the spec is back at version {version}, which serves"
+    else:
+        reason, message = Reason.SUPERSEDED, f"the spec now asks for version {version}"
+    return revert(snapshot, candidate, now, reason=reason, message=message, may_retry=True)
+
+
+def first_replicas(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> int:
+    """Pods that the candidate needs before the first stage; all of them when nothing serves yet."""
+    first = next_stage(spec, -1)
+    if status.stable is None or first is None:
+        return spec.replicas
+    return max(candidate_replicas(spec, expand(spec)[first].weight), 1)
+
+
+def progress_deadline(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> timedelta:
+    """How long pods may take: as the spec says, or by how long the stable version took."""
+    if spec.progress_deadline:
+        return parse_duration(spec.progress_deadline)
+    load_seconds = status.stable.load_seconds if status.stable else None
+    observed = timedelta(seconds=_LOAD_TIMES_ALLOWED * (load_seconds or 0))
+    return max(observed, _LEAST_PROGRESS_DEADLINE)
+
+
+def pods_overdue(snapshot: Snapshot, candidate: ColourStatus, begun: datetime, missing: str, now: datetime) -> Move:
+    """Wait for pods until the progress deadline, then take the candidate back."""
+    status = snapshot.status
+    overdue_at = begun + progress_deadline(snapshot.spec, status) + paused_time(status, now)
+    if now < overdue_at:
+        return stays(status, Reason.WAITING_FOR_PODS, missing, until=None if snapshot.spec.paused else overdue_at)
+    if snapshot.spec.paused:
+        return stays(status, Reason.PAUSED, f"paused; {missing}")
+    message = f"{missing}; not done within {progress_deadline(snapshot.spec, status)}"
+    return revert(snapshot, candidate, now, reason=Reason.PROGRESS_DEADLINE_EXCEEDED, message=message)
+
+
+def unreachable_obstacle(snapshot: Snapshot) -> Obstacle | None:
+    """`unreachable: Refuse` and a stage that the number of replicas cannot give what it declares."""
+    missed = unreachable_stages(snapshot.spec)
+    if not missed or skips_unreachable(snapshot.spec):
+        return None
+    names = ", ".join(stage.name for stage in missed)
+    weights = ", ".join(f"{weight:g}" for weight in reachable_weights(snapshot.spec))
+    return Obstacle(
+        condition="RouteReady",
+        reason=Reason.WEIGHT_UNREACHABLE,
+        message=f"{names}: with {snapshot.spec.replicas} replicas the reachable weights are {weights}; "
+        "raise spec.replicas, change the steps, set traffic.replicas.unreachable to Skip, or use traffic.gatewayAPI",
+    )
+
+
+def _come_up(snapshot: Snapshot, candidate: ColourStatus, pods: int, now: datetime) -> Move:
+    if not is_ready(snapshot, candidate, pods=pods):
+        return _wait_for_pods(snapshot, candidate, pods, now)
+    if snapshot.spec.warm_up and (candidate.colour, candidate.attempt) not in snapshot.warmed:
+        trouble = f": {snapshot.warm_up_error}" if snapshot.warm_up_error else ""
+        missing = f"sending warm-up requests to version {candidate.version}{trouble}"
+        move = pods_overdue(snapshot, candidate, candidate.since, missing, now)
+        return _said(move, Reason.WARMING_UP)
+    warm = evolve(candidate, warm=True, load_seconds=(now - candidate.since).total_seconds())
+    return Move(status=evolve(snapshot.status, candidate=warm), moved=True)
+
+
+def _said(move: Move, reason: Reason) -> Move:
+    """The same wait under its own name."""
+    if move.waiting is None or move.waiting.reason != Reason.WAITING_FOR_PODS:
+        return move
+    return replace(move, waiting=replace(move.waiting, reason=reason))
+
+
+def _wait_for_pods(snapshot: Snapshot, candidate: ColourStatus, pods: int, now: datetime) -> Move:
+    workload = snapshot.workloads.get(candidate.colour)
+    trouble = f": {workload.message}" if workload and workload.message else ""
+    missing = f"waiting for {pods} ready pods of version {candidate.version} in {candidate.colour}{trouble}"
+    return pods_overdue(snapshot, candidate, candidate.since, missing, now)
+
+
+def _blocked_by(obstacle: Obstacle) -> Waiting:
+    return Waiting(reason=obstacle.reason, message=obstacle.message, needs_person=True)

@@ -1,0 +1,189 @@
+"""Progressing: the candidate has a share of the requests. Does it keep it, lose it, or get more?"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from modelrollout.api.spec import OnDeadline
+from modelrollout.api.status import ColourStatus, SloStatus, StageStatus, Verdict
+from modelrollout.engine.capacity import candidate_replicas, reachable_weight, splits_by_pods
+from modelrollout.engine.effects import Emit
+from modelrollout.engine.move import (
+    Move,
+    Waiting,
+    evolve,
+    is_ready,
+    paused_time,
+    ready_pods,
+    route_share,
+    stamp,
+    stays,
+    warning,
+    with_status,
+)
+from modelrollout.engine.preparing import pods_overdue, supersede
+from modelrollout.engine.reasons import Reason
+from modelrollout.engine.slos import breached, fold, gravest, undecided, worth_writing
+from modelrollout.engine.snapshot import Snapshot
+from modelrollout.engine.stages import Stage, expand, next_stage
+from modelrollout.engine.transitions import back_to_preparing, enter_stage, promote, revert
+
+_ROUNDING = 0.5
+"""Shares come from whole numbers of pods or per cents; half a per cent tells two of them apart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """A candidate in a stage, with what the SLOs say now."""
+
+    snapshot: Snapshot
+    candidate: ColourStatus
+    at: StageStatus
+    stage: Stage
+    slos: list[SloStatus]
+    now: datetime
+
+    @property
+    def pods(self) -> int:
+        """Pods that the candidate needs in this stage."""
+        return candidate_replicas(self.snapshot.spec, self.stage.weight)
+
+    @property
+    def has_its_pods(self) -> bool:
+        return is_ready(self.snapshot, self.candidate, pods=self.pods)
+
+
+def progressing(snapshot: Snapshot, candidate: ColourStatus, at: StageStatus, now: datetime) -> Move:
+    """First what takes the candidate back, then what keeps it where it is, then onwards."""
+    superseded = supersede(snapshot, candidate, now)
+    if superseded:
+        return superseded
+    here, stage = _find(snapshot, at)
+    if stage is None:
+        return back_to_preparing(snapshot, f"Stage {at.name} is no longer in the strategy: the first stage again")
+    slos = fold(snapshot, now) if stage.weight else []
+    seen = with_status(snapshot, stage=here, **_written(snapshot, slos))
+    trial = _Trial(snapshot=seen, candidate=candidate, at=here, stage=stage, slos=slos, now=now)
+    move = _harm(trial) or _arrive(trial) or _leave(trial)
+    return replace(move, events=_first_breaches(snapshot, slos) + move.events)
+
+
+def _find(snapshot: Snapshot, at: StageStatus) -> tuple[StageStatus, Stage | None]:
+    """The stage of the spec that the status speaks of; edits around it do not matter."""
+    stages = expand(snapshot.spec)
+    for index, stage in enumerate(stages):
+        if (stage.name, stage.weight) == (at.name, at.weight):
+            return evolve(at, index=index, count=len(stages)), stage
+    return at, None
+
+
+def _written(snapshot: Snapshot, slos: list[SloStatus]) -> dict[str, object]:
+    written = worth_writing(snapshot.status.slos, slos)
+    return {"slos": written, "verdict": gravest(written)}
+
+
+def _first_breaches(snapshot: Snapshot, slos: list[SloStatus]) -> tuple[Emit, ...]:
+    """People hear of the first breach in a row, before enough of them take the candidate back."""
+    before = {slo.name: slo.breaches for slo in snapshot.status.slos}
+    fresh = [slo for slo in slos if slo.breaches == 1 and before.get(slo.name, 0) == 0]
+    return tuple(warning(slo.reason, f"SLO {slo.name}: {slo.message}") for slo in fresh)
+
+
+def _harm(trial: _Trial) -> Move | None:
+    """Take the candidate back when an SLO is breached, or when nobody answers for its share."""
+    snapshot, candidate = trial.snapshot, trial.candidate
+    worst = breached(snapshot.spec.slos, trial.slos)
+    if worst:
+        times = f" {worst.breaches} times in a row" if worst.breaches > 1 else ""
+        message = f"SLO {worst.name} breached{times}: {worst.message}"
+        return revert(snapshot, candidate, trial.now, reason=Reason.SLO_BREACHED, message=message)
+    nobody = not ready_pods(snapshot, candidate) and ready_pods(snapshot, snapshot.status.stable)
+    if trial.stage.weight and nobody:
+        message = f"version {candidate.version} has no ready pod left in {candidate.colour}"
+        return revert(snapshot, candidate, trial.now, reason=Reason.CANDIDATE_UNAVAILABLE, message=message)
+    return None
+
+
+def _arrive(trial: _Trial) -> Move | None:
+    """The stage begins to count when its pods are ready and the route shows its share."""
+    if trial.at.reached_at is not None:
+        return None
+    snapshot, name = trial.snapshot, trial.stage.name
+    if not trial.has_its_pods:
+        missing = f"waiting for {trial.pods} ready pods of version {trial.candidate.version} for stage {name}"
+        return pods_overdue(snapshot, trial.candidate, trial.at.entered_at, missing, trial.now)
+    if not _traffic_arrived(trial):
+        return stays(snapshot.status, Reason.WAITING_FOR_TRAFFIC, f"waiting for the route to show stage {name}")
+    return Move(status=evolve(snapshot.status, stage=evolve(trial.at, reached_at=trial.now)), moved=True)
+
+
+def _traffic_arrived(trial: _Trial) -> bool:
+    weight, spec = trial.stage.weight, trial.snapshot.spec
+    share = route_share(trial.snapshot, trial.candidate.colour)
+    if splits_by_pods(spec) and 0 < weight < 100:
+        return share > 0
+    return abs(share - reachable_weight(spec, weight)) < _ROUNDING
+
+
+def _leave(trial: _Trial) -> Move:
+    """Onwards when the hold is over and everything passes; the deadline's policy when it stays undecided."""
+    status, stage = trial.snapshot.status, trial.stage
+    if trial.snapshot.spec.paused:
+        return stays(status, Reason.PAUSED, f"paused in stage {stage.name}")
+    held_until = (trial.at.reached_at or trial.now) + stage.hold
+    if trial.now < held_until:
+        return stays(status, Reason.HOLDING, f"stage {stage.name} holds until {stamp(held_until)}", until=held_until)
+    waiting = _undecided(trial)
+    return _until_deadline(trial, waiting) if waiting else _advance(trial)
+
+
+def _undecided(trial: _Trial) -> Waiting | None:
+    """What keeps the candidate from going on after the hold, if anything does."""
+    if trial.snapshot.obstacles:
+        obstacle = trial.snapshot.obstacles[0]
+        return Waiting(reason=obstacle.reason, message=obstacle.message, needs_person=True)
+    if not trial.has_its_pods:
+        message = f"waiting for {trial.pods} ready pods of version {trial.candidate.version}"
+        return Waiting(reason=Reason.WAITING_FOR_PODS, message=message)
+    open_slos = undecided(trial.slos)
+    if open_slos:
+        names = ", ".join(f"{slo.name} ({slo.reason})" for slo in open_slos)
+        return Waiting(reason=Reason.UNDECIDED, message=f"stage {trial.stage.name} waits for SLOs: {names}")
+    return None
+
+
+def _until_deadline(trial: _Trial, waiting: Waiting) -> Move:
+    """Undecided: wait until the deadline, if there is one, then do what the user chose."""
+    status, stage = trial.snapshot.status, trial.stage
+    if stage.deadline is None:
+        return Move(status=status, waiting=waiting)
+    due = (trial.at.reached_at or trial.now) + stage.deadline + paused_time(status, trial.now)
+    if trial.now < due:
+        message = f"{waiting.message}; {stage.on_deadline} at {stamp(due)}"
+        return Move(status=status, waiting=replace(waiting, message=message, until=due))
+    return _overdue(trial, waiting)
+
+
+def _overdue(trial: _Trial, waiting: Waiting) -> Move:
+    """Undecided at the deadline: what the user chose."""
+    snapshot, policy = trial.snapshot, trial.stage.on_deadline
+    if policy is OnDeadline.REVERT:
+        message = f"undecided at the deadline: {waiting.message}"
+        return revert(snapshot, trial.candidate, trial.now, reason=Reason.STAGE_DEADLINE_EXCEEDED, message=message)
+    if policy is OnDeadline.ADVANCE and _may_rise(trial):
+        return _advance(trial)
+    message = f"undecided at the deadline, holding: {waiting.message}"
+    held = Waiting(reason=Reason.UNDECIDED_AT_DEADLINE, message=message, needs_person=True)
+    return Move(status=snapshot.status, waiting=held)
+
+
+def _may_rise(trial: _Trial) -> bool:
+    """No deadline policy passes over missing pods, a broken route or an SLO that is breached right now."""
+    breach = any(slo.verdict is Verdict.BREACH for slo in trial.slos)
+    return trial.has_its_pods and not trial.snapshot.obstacles and not breach
+
+
+def _advance(trial: _Trial) -> Move:
+    following = next_stage(trial.snapshot.spec, trial.at.index)
+    if following is None:
+        return promote(trial.snapshot, trial.candidate, trial.now)
+    return enter_stage(trial.snapshot, following, trial.now)

@@ -1,0 +1,96 @@
+"""Readings fold into the status: which SLO says what, and how often in a row it was breached."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from modelrollout.api.spec import Slo
+from modelrollout.api.status import ModelRolloutStatus, SloStatus, Verdict
+from modelrollout.engine.move import evolve
+from modelrollout.engine.snapshot import Snapshot
+
+MAX_READING_AGE = timedelta(seconds=15)
+"""A look longer ago says nothing: whoever looks may be hanging, and silence is not health."""
+
+REFRESH_AFTER = timedelta(seconds=30)
+"""How long a value in the status may lag behind while nothing else about it changes: no write for every scrape."""
+
+_GRAVITY = [Verdict.BREACH, Verdict.INCONCLUSIVE, Verdict.PASS]
+
+
+def fold(snapshot: Snapshot, now: datetime) -> list[SloStatus]:
+    """What every SLO of the spec says now, breaches in a row counted, in the order of the spec."""
+    before = {slo.name: slo for slo in snapshot.status.slos}
+    read = _fresh_readings(snapshot, now)
+    return [_count(slo, before.get(slo.name), read.get(slo.name), now) for slo in snapshot.spec.slos]
+
+
+def worth_writing(before: Iterable[SloStatus], current: list[SloStatus]) -> list[SloStatus]:
+    """The same, with the written entry kept where nothing changed but a value that was written a moment ago."""
+    written = {slo.name: slo for slo in before}
+    return [_written_or_new(written.get(slo.name), slo) for slo in current]
+
+
+def breached(spec_slos: Iterable[Slo], current: Iterable[SloStatus]) -> SloStatus | None:
+    """The first SLO that was breached as often in a row as it takes."""
+    allowed = {slo.name: slo.consecutive_breaches for slo in spec_slos}
+    return next((slo for slo in current if slo.breaches >= allowed[slo.name]), None)
+
+
+def undecided(current: Iterable[SloStatus]) -> list[SloStatus]:
+    """SLOs that do not pass."""
+    return [slo for slo in current if slo.verdict is not Verdict.PASS]
+
+
+def gravest(current: Iterable[SloStatus]) -> str:
+    """The gravest verdict among the SLOs, empty without any."""
+    verdicts = {slo.verdict for slo in current}
+    return next((verdict.value for verdict in _GRAVITY if verdict in verdicts), "")
+
+
+def _fresh_readings(snapshot: Snapshot, now: datetime) -> dict[str, SloStatus]:
+    """Readings of this very stage of this attempt that are not too old."""
+    readings, stage = snapshot.readings, snapshot.status.stage
+    if readings is None or stage is None or now - readings.looked_at > MAX_READING_AGE:
+        return {}
+    if (readings.attempt, readings.stage) != (snapshot.status.attempt, stage.index):
+        return {}
+    return dict(readings.by_slo)
+
+
+def _count(slo: Slo, before: SloStatus | None, reading: SloStatus | None, now: datetime) -> SloStatus:
+    breaches = before.breaches if before else 0
+    if reading is None:
+        at = before.at if before else now
+        return SloStatus(
+            name=slo.name,
+            verdict=Verdict.INCONCLUSIVE,
+            reason="NotLookedAt",
+            message="no fresh look at this SLO; waiting for the next poll of Prometheus",
+            breaches=breaches,
+            at=at,
+        )
+    if reading.verdict is Verdict.PASS:
+        breaches = 0
+    elif reading.verdict is Verdict.BREACH and _is_new_evidence(before, reading):
+        breaches += 1
+    return evolve(reading, breaches=breaches)
+
+
+def _is_new_evidence(before: SloStatus | None, reading: SloStatus) -> bool:
+    """The same scrape looked at twice is one breach."""
+    return before is None or before.breaches == 0 or reading.at > before.at
+
+
+def _written_or_new(written: SloStatus | None, current: SloStatus) -> SloStatus:
+    if written is None or _gist(written) != _gist(current):
+        return current
+    return current if current.at - written.at >= REFRESH_AFTER else written
+
+
+def _gist(slo: SloStatus) -> tuple[Verdict, str, int]:
+    return slo.verdict, slo.reason, slo.breaches
+
+
+def clear_verdicts(status: ModelRolloutStatus) -> ModelRolloutStatus:
+    """A new stage is judged afresh."""
+    return evolve(status, slos=[], verdict="")

@@ -1,0 +1,170 @@
+"""The world as a status wants it, against the world as seen: which effects, and in which order.
+
+Taking a candidate back, the route is written first and unconditionally. Everything else that moves requests or pods
+comes behind a write of the status under its resourceVersion, and the route under its own: a crash, a stale view or a
+deposed leader can only repeat a step or make things safer.
+"""
+
+from dataclasses import replace
+
+from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase, StageStatus
+from modelrollout.engine.capacity import candidate_replicas, share, splits_by_pods
+from modelrollout.engine.effects import (
+    ApplyServices,
+    ApplyWorkload,
+    Effect,
+    ScaleWorkload,
+    SetTraffic,
+    WarmUp,
+    WriteStatus,
+)
+from modelrollout.engine.move import is_ready, ready_pods, route_share
+from modelrollout.engine.preparing import first_replicas
+from modelrollout.engine.revision import revision_of
+from modelrollout.engine.snapshot import Snapshot, Workload
+
+_PodEffect = ApplyWorkload | ScaleWorkload
+
+
+def effects_for(snapshot: Snapshot, status: ModelRolloutStatus) -> list[Effect]:
+    """Everything that brings the world from what the snapshot shows to what the status wants."""
+    traffic, workloads = _traffic(snapshot, status), _workloads(snapshot, status)
+    takes_back = traffic is not None and _takes_back(snapshot, status)
+    fence = (traffic is not None and _moves(snapshot, traffic)) or _changes_pods(snapshot, workloads)
+    effects: list[Effect] = []
+    if traffic and takes_back:
+        effects.append(replace(traffic, token=None))
+    if fence or status != snapshot.status:
+        effects.append(WriteStatus(status=status))
+    effects.append(ApplyServices())
+    effects.extend(workloads)
+    if traffic and not takes_back:
+        effects.append(traffic)
+    effects.extend(_warm_up(snapshot, status))
+    return effects
+
+
+def _traffic(snapshot: Snapshot, status: ModelRolloutStatus) -> SetTraffic | None:
+    """Where the requests go; None when nothing serves yet, or when moving them would leave them without an answer."""
+    if status.stable is None or _only_candidate_serves(snapshot, status):
+        return None
+    candidate = status.candidate
+    # a route that is not there yet starts with stable alone; the candidate's share can rise once it is seen
+    return SetTraffic(
+        stable=status.stable.colour,
+        candidate=candidate.colour if candidate else None,
+        weight=_weight(snapshot, status, candidate) if candidate and snapshot.route else 0,
+        token=snapshot.route.token if snapshot.route else None,
+    )
+
+
+def _takes_back(snapshot: Snapshot, status: ModelRolloutStatus) -> bool:
+    """The decision is to give the candidate nothing any more: nothing may come before that, and nothing stop it."""
+    return status.phase is Phase.REVERTING and snapshot.status.phase is not Phase.REVERTING
+
+
+def _moves(snapshot: Snapshot, wanted: SetTraffic) -> bool:
+    """Whether anybody would get more or less than now."""
+    shares = {wanted.stable: 100 - wanted.weight, wanted.stable.other: wanted.weight}
+    return snapshot.route is None or any(abs(shares[colour] - route_share(snapshot, colour)) >= 1 for colour in Colour)
+
+
+def _only_candidate_serves(snapshot: Snapshot, status: ModelRolloutStatus) -> bool:
+    """Stable has no ready endpoint and the candidate answers: taking its traffic away would help nobody."""
+    candidate = status.candidate
+    return (
+        candidate is not None
+        and route_share(snapshot, candidate.colour) > 0
+        and ready_pods(snapshot, candidate) > 0
+        and ready_pods(snapshot, status.stable) == 0
+    )
+
+
+def _weight(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus) -> int:
+    """The candidate's weight now: what the stage declares as far as its pods can carry it, never more."""
+    if status.phase is not Phase.PROGRESSING or status.stage is None:
+        return 0
+    if splits_by_pods(snapshot.spec):
+        return _weight_by_pods(snapshot, status.stage, candidate)
+    declared, now = status.stage.weight, round(route_share(snapshot, candidate.colour))
+    if declared > now and not is_ready(snapshot, candidate, pods=snapshot.spec.replicas):
+        return now
+    return declared
+
+
+def _weight_by_pods(snapshot: Snapshot, stage: StageStatus, candidate: ColourStatus) -> int:
+    """100 when the candidate can carry everything; else what the ready pods give, and 0 when that is too much."""
+    if stage.weight == 100:
+        carries_all = route_share(snapshot, candidate.colour) >= 100 or is_ready(
+            snapshot, candidate, pods=snapshot.spec.replicas
+        )
+        if carries_all:
+            return 100
+    mixed = share(candidate=ready_pods(snapshot, candidate), stable=ready_pods(snapshot, snapshot.status.stable))
+    if not 0 < mixed <= stage.weight:
+        return 0
+    return min(max(int(mixed), 1), 99)
+
+
+def _workloads(snapshot: Snapshot, status: ModelRolloutStatus) -> list[_PodEffect]:
+    """Pods of both colours: a version that the spec describes is applied, an older one only scaled."""
+    effects = [_workload(snapshot, status, colour) for colour in Colour]
+    return [effect for effect in effects if effect]
+
+
+def _changes_pods(snapshot: Snapshot, effects: list[_PodEffect]) -> bool:
+    """Whether pods would be replaced or their number changed, which must not be done on a stale view."""
+    return any(_changes(snapshot.workloads.get(effect.colour), effect) for effect in effects)
+
+
+def _changes(seen: Workload | None, effect: _PodEffect) -> bool:
+    if seen is None or seen.desired != effect.replicas:
+        return True
+    return isinstance(effect, ApplyWorkload) and seen.revision != effect.revision
+
+
+def _workload(snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour) -> _PodEffect | None:
+    if status.candidate and status.candidate.colour is colour:
+        return _candidate_workload(snapshot, status, status.candidate)
+    serving = next((part for part in (status.stable, status.previous) if part and part.colour is colour), None)
+    if serving is None:
+        return _scale(snapshot, colour, 0) if route_share(snapshot, colour) == 0 else None
+    if serving is status.stable and serving.revision == revision_of(snapshot.name, snapshot.spec):
+        return _apply(serving, snapshot.spec.replicas)
+    return _scale(snapshot, colour, snapshot.spec.replicas)
+
+
+def _candidate_workload(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus) -> _PodEffect | None:
+    """The candidate's pods for the present stage. A version taken back keeps its pods until it has drained."""
+    described = candidate.revision == revision_of(snapshot.name, snapshot.spec)
+    workload = snapshot.workloads.get(candidate.colour)
+    replaces_serving = workload and workload.revision != candidate.revision and route_share(snapshot, candidate.colour)
+    if status.phase is Phase.REVERTING or not described or replaces_serving:
+        return None
+    if status.phase is Phase.PROGRESSING and status.stage:
+        return _apply(candidate, max(candidate_replicas(snapshot.spec, status.stage.weight), 1))
+    return _apply(candidate, first_replicas(snapshot.spec, status))
+
+
+def _apply(part: ColourStatus, replicas: int) -> ApplyWorkload:
+    return ApplyWorkload(colour=part.colour, attempt=part.attempt, revision=part.revision, replicas=replicas)
+
+
+def _scale(snapshot: Snapshot, colour: Colour, replicas: int) -> ScaleWorkload | None:
+    workload = snapshot.workloads.get(colour)
+    if workload is None or workload.desired == replicas:
+        return None
+    return ScaleWorkload(colour=colour, replicas=replicas)
+
+
+def _warm_up(snapshot: Snapshot, status: ModelRolloutStatus) -> list[Effect]:
+    candidate = status.candidate
+    wanted = (
+        status.phase is Phase.PREPARING
+        and snapshot.spec.warm_up is not None
+        and candidate is not None
+        and not candidate.warm
+        and (candidate.colour, candidate.attempt) not in snapshot.warmed
+        and is_ready(snapshot, candidate, pods=first_replicas(snapshot.spec, status))
+    )
+    return [WarmUp(colour=candidate.colour, attempt=candidate.attempt)] if wanted and candidate else []

@@ -1,0 +1,161 @@
+"""One question for many rollouts: raw samples of everything that is watched, sorted into ledgers."""
+
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from modelrollout.judge.ledger import Ledger, Sample, Scrapes, Series
+from modelrollout.metrics.prometheus import Matrix, RawSeries, Trouble
+from modelrollout.metrics.templates import UP, Arm, ArmKey, Template
+
+BASE = 60.0
+"""Seconds that the first question goes back beyond the window: what a series was before is what it counts from."""
+
+_PROMPT = 3.0
+_LATE = 15.0
+"""Seconds between the time of a sample and its showing up: of nearly all, and of all at the usual scrape time-out."""
+
+_SWEEP = 5.0
+"""Seconds between questions that wait for the late ones too; those in between fetch a fraction of the samples."""
+
+_TARGET_LABELS = ("namespace", "pod", "instance", "job")
+
+
+_Name = tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class _Known:
+    """What is known of a series once it was seen, so that each look costs only what is new."""
+
+    target: str
+    tallies: tuple[str, ...] | None
+    """None when it is none of this feed's business."""
+    newest: float = float("-inf")
+
+
+@dataclass(kw_only=True)
+class Feed:
+    """What one template says of one arm: what has to be asked, and the ledger of the answers.
+
+    A ledger begins anew when other tallies are wanted. It takes a series that an earlier answer did not hold for a new
+    one, so it must never meet a series that was merely not asked for.
+    """
+
+    template: Template
+    arm: Arm
+    wanted: frozenset[str]
+    since: float
+    """Start of the stage: what comes before does not count."""
+    window: float
+    """Seconds that the longest window of its SLOs goes back."""
+    ledger: Ledger = field(default_factory=Ledger)
+    looked_at: float | None = None
+    """When it was last asked for with success."""
+    trouble: Trouble | None = None
+    """Why the last question got no answer."""
+    news: bool = True
+    """Whether something has changed since the readings were last told."""
+    _known: dict[_Name, _Known] = field(default_factory=dict)
+
+    @property
+    def key(self) -> ArmKey:
+        """The label values by which its series are known."""
+        return self.template.attribution.key(self.arm)
+
+    def reach(self, now: float) -> float:
+        """Seconds that the next question has to go back."""
+        window = now - max(self.since, now - self.window)
+        if self.looked_at is None:
+            return window + BASE
+        sweeps = now // _SWEEP != self.looked_at // _SWEEP  # at the same times for all, who share a question
+        overlap = _LATE if sweeps else _PROMPT
+        return min(now - self.looked_at, window) + overlap
+
+    def absorb(self, answer: Iterable[RawSeries], now: float) -> None:
+        """Book the part of an answer, given at `now`, that is about this arm."""
+        if scrapes := self._scrapes(answer):
+            self.ledger.absorb(scrapes)
+            self.ledger.forget(now - self.window)
+            self.news = True
+        self.news |= self.trouble is not None or self.looked_at is None
+        self.looked_at, self.trouble = now, None
+
+    def fail(self, trouble: Trouble) -> None:
+        """There was no answer; the feed says so until there is one."""
+        self.trouble, self.news = trouble, True
+
+    def _scrapes(self, answer: Iterable[RawSeries]) -> list[Scrapes]:
+        """What is new in an answer, by target."""
+        up: dict[str, list[Sample]] = defaultdict(list)
+        series: dict[str, list[Series]] = defaultdict(list)
+        for raw in answer:
+            name = tuple(raw.labels.items())
+            known = self._known.get(name) or self._known.setdefault(name, self._classify(raw.labels))
+            if known.tallies is None or raw.samples[-1][0] <= known.newest:
+                continue
+            samples = [Sample(time, float(value)) for time, value in raw.samples if time > known.newest]
+            known.newest = samples[-1].time
+            if raw.labels["__name__"] == UP:
+                up[known.target] += samples
+            else:
+                series[known.target].append(Series(name=name, samples=samples, tallies=known.tallies))
+        return [Scrapes(target=target, up=up[target], series=series[target]) for target in {**up, **series}]
+
+    def _classify(self, labels: Mapping[str, str]) -> _Known:
+        name = labels["__name__"]
+        tallies = self.template.tallies(labels)
+        counted = tuple((tallies or frozenset()) & self.wanted)
+        heartbeat = name in {UP, self.template.requests.series}
+        return _Known(target=_target(labels), tallies=counted if counted or heartbeat else None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """A range vector selector, and the feeds that its answer is for."""
+
+    promql: str
+    feeds: tuple[Feed, ...]
+
+
+def questions(feeds: Iterable[Feed], *, now: float) -> list[Question]:
+    """As few questions as cover all feeds: one for the pods of each colour and one for the clusters of the gateway."""
+    groups: dict[tuple[str, ...], list[Feed]] = defaultdict(list)
+    for feed in feeds:
+        groups[feed.template.attribution.group(feed.arm)].append(feed)
+    return [Question(promql=_selector(group, now), feeds=tuple(group)) for group in groups.values()]
+
+
+def absorb(question: Question, answer: Matrix | Trouble, *, now: float) -> None:
+    """Hand an answer, given at `now`, to the feeds that it is for."""
+    if not isinstance(answer, Matrix):
+        for feed in question.feeds:
+            feed.fail(answer)
+        return
+    key_in = question.feeds[0].template.attribution.key_in
+    of_arm: dict[ArmKey, list[RawSeries]] = defaultdict(list)
+    for raw in answer.series:
+        of_arm[key_in(raw.labels)].append(raw)
+    for feed in question.feeds:
+        feed.absorb(of_arm.get(feed.key, ()), now)
+
+
+def _selector(feeds: Sequence[Feed], now: float) -> str:
+    """The empty alternative of `le` is for the series that have no such label."""
+    kinds = {(feed.template.name, feed.wanted): feed.template for feed in feeds}
+    names = {name for (_, wanted), template in kinds.items() for name in template.series_names(wanted)}
+    matchers = [f'__name__=~"{"|".join(sorted(names))}"']
+    matchers.append(feeds[0].template.attribution.matcher(feed.arm for feed in feeds))
+    if edges := {re.escape(edge) for (_, wanted), template in kinds.items() for edge in template.edge_labels(wanted)}:
+        matchers.append(f"le=~`|{'|'.join(sorted(edges))}`")
+    reach = math.ceil(max(feed.reach(now) for feed in feeds))
+    return f"{{{','.join(matchers)}}}[{reach}s]"
+
+
+def _target(labels: Mapping[str, str]) -> str:
+    """What a series was scraped from, in words: Prometheus knows a target by its job and instance."""
+    pod = "/".join(labels[label] for label in ("namespace", "pod") if label in labels)
+    address = " ".join(f"{label}={labels[label]}" for label in ("instance", "job") if label in labels)
+    return f"{pod} ({address})" if pod else address

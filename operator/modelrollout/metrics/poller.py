@@ -1,0 +1,196 @@
+"""One poller for all rollouts: it asks Prometheus while something is watched, and tells what every SLO says."""
+
+import asyncio
+import math
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from modelrollout.api.quantities import parse_duration
+from modelrollout.api.slo import Slo
+from modelrollout.api.spec import ServerKind
+from modelrollout.api.status import SloStatus
+from modelrollout.engine.effects import Watch
+from modelrollout.engine.snapshot import Readings
+from modelrollout.metrics.batch import Feed, absorb, questions
+from modelrollout.metrics.prometheus import Matrix, Source
+from modelrollout.metrics.queries import FreeQuery, Scope
+from modelrollout.metrics.readings import read
+from modelrollout.metrics.templates import Arm, load, template_for
+
+Key = tuple[str, str]
+"""Namespace and name of a rollout."""
+
+_REFRESH = timedelta(seconds=1)
+"""Readings that do not change are told again this often, so that the engine knows that somebody looks."""
+
+_LONGEST_BACKOFF = 5.0
+_QUERY_LOAD = 0.25
+"""Share of one core that free queries may cost Prometheus, all of them together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What to look at for a rollout: the stage that it is in, and the part of its spec that says how."""
+
+    watch: Watch
+    slos: tuple[Slo, ...]
+    server: ServerKind | None = None
+
+
+@dataclass(kw_only=True)
+class _Watched:
+    """A rollout that is looked at."""
+
+    target: Target
+    feeds: dict[str, Feed]
+    """By the name of their template."""
+    queries: dict[str, FreeQuery]
+    """By the name of their SLO."""
+    told_at: datetime | None = None
+
+    def has_news(self, now: datetime) -> bool:
+        """Whether there is something new to tell, or the last telling is a while ago."""
+        late = self.told_at is None or now - self.told_at >= _REFRESH
+        return late or any(feed.news for feed in self.feeds.values())
+
+    def readings(self, now: datetime) -> Readings:
+        """What the SLOs say, taken as told."""
+        self.told_at = now
+        for feed in self.feeds.values():
+            feed.news = False
+        return Readings(
+            attempt=self.target.watch.attempt,
+            stage=self.target.watch.stage,
+            looked_at=now,
+            by_slo={slo.name: self._read(slo, now) for slo in self.target.slos},
+        )
+
+    def _read(self, slo: Slo, now: datetime) -> SloStatus:
+        if slo.name in self.queries:
+            return self.queries[slo.name].status
+        return read(slo, self.feeds[template_for(slo, self.target.server).name], now)
+
+
+class Poller:
+    """Watches rollouts and tells `on_readings` what their SLOs say: when that changes, and each second.
+
+    Everything happens on the event loop that `run` is on; `watch` and `unwatch` are called from there. However many
+    rollouts are watched, built-in metrics cost at most three queries a poll. Free queries are asked one by one beside
+    them, so that a slow or wrong one hurts only its owner.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        on_readings: Callable[[Key, Readings], None],
+        *,
+        interval: timedelta = timedelta(seconds=0.5),
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._source = source
+        self._on_readings = on_readings
+        self._interval = interval.total_seconds()
+        self._clock = clock
+        self._watched: dict[Key, _Watched] = {}
+        self._busy = asyncio.Event()
+
+    def watch(self, key: Key, target: Target) -> None:
+        """Look at a rollout from now on; what was counted so far is kept where the new target needs the same."""
+        before = self._watched.get(key)
+        if before is not None and before.target == target:
+            return
+        self._watched[key] = _Watched(
+            target=target,
+            feeds=_feeds(key, target, before.feeds if before else {}),
+            queries=_queries(key, target),
+        )
+        self._busy.set()
+
+    def unwatch(self, key: Key) -> None:
+        """Look at a rollout no more; no matter if nobody did."""
+        self._watched.pop(key, None)
+        if not self._watched:
+            self._busy.clear()
+
+    async def run(self) -> None:
+        """Poll until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._follow_templates())
+            tasks.create_task(self._follow_queries(tasks))
+
+    async def _follow_templates(self) -> None:
+        failures = 0
+        while True:
+            await self._busy.wait()
+            started = time.monotonic()
+            failures = 0 if await self._poll() else failures + 1
+            for key, watched in list(self._watched.items()):
+                if watched.has_news(self._clock()):
+                    self._tell(key)
+            took = time.monotonic() - started
+            pause = max(self._interval - took, took)  # no more than half of the time is spent asking
+            await asyncio.sleep(min(_LONGEST_BACKOFF, pause * 2**failures) if failures else pause)
+
+    async def _poll(self) -> bool:
+        """Ask for everything that the templates need, at once; whether there was an answer to all of it."""
+        now = self._clock().timestamp()
+        asked = questions((feed for watched in self._watched.values() for feed in watched.feeds.values()), now=now)
+        answers = await asyncio.gather(*(self._source.matrix(question.promql) for question in asked))
+        for question, answer in zip(asked, answers, strict=True):
+            absorb(question, answer, now=now)
+        return all(isinstance(answer, Matrix) for answer in answers)
+
+    async def _follow_queries(self, tasks: asyncio.TaskGroup) -> None:
+        while True:
+            await self._busy.wait()
+            now = time.monotonic()
+            for key, watched in self._watched.items():
+                for query in watched.queries.values():
+                    if query.due <= now:
+                        query.due = math.inf
+                        tasks.create_task(self._ask(key, query))
+            await asyncio.sleep(self._interval)
+
+    async def _ask(self, key: Key, query: FreeQuery) -> None:
+        started = time.monotonic()
+        await query.look(self._source, self._clock())
+        ended = time.monotonic()
+        queries = sum(len(watched.queries) for watched in self._watched.values())
+        query.due = ended + max(self._interval, (ended - started) * queries / _QUERY_LOAD)
+        self._tell(key)
+
+    def _tell(self, key: Key) -> None:
+        """Hand over what the SLOs say now."""
+        if watched := self._watched.get(key):
+            self._on_readings(key, watched.readings(self._clock()))
+
+
+def _feeds(key: Key, target: Target, before: Mapping[str, Feed]) -> dict[str, Feed]:
+    """What the SLOs with built-in metrics need, one feed for each template; those that go on keep their ledger."""
+    slos: dict[str, list[Slo]] = defaultdict(list)
+    for slo in target.slos:
+        if slo.metric:
+            slos[template_for(slo, target.server).name].append(slo)
+    return {name: _feed(key, target.watch, name, chosen, before.get(name)) for name, chosen in slos.items()}
+
+
+def _feed(key: Key, watch: Watch, name: str, slos: Iterable[Slo], before: Feed | None) -> Feed:
+    template = load(name)
+    namespace, rollout = key
+    arm = Arm(namespace=namespace, rollout=rollout, colour=watch.candidate, attempt=watch.attempt)
+    wanted = frozenset().union(*(template.wanted(slo) for slo in slos))
+    since, window = watch.since.timestamp(), max(parse_duration(slo.window).total_seconds() for slo in slos)
+    if before and (before.arm, before.wanted) == (arm, wanted) and window <= before.window:
+        before.since, before.window = since, window
+        return before
+    return Feed(template=template, arm=arm, wanted=wanted, since=since, window=window)
+
+
+def _queries(key: Key, target: Target) -> dict[str, FreeQuery]:
+    namespace, rollout = key
+    watch = target.watch
+    scope = Scope(namespace=namespace, rollout=rollout, stable=watch.stable, candidate=watch.candidate)
+    return {slo.name: FreeQuery(slo, scope, watch.since) for slo in target.slos if slo.query}

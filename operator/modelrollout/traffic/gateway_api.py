@@ -1,0 +1,93 @@
+"""The Gateway API router: an HTTPRoute with a weight for each colour, owned whole."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from modelrollout.api.labels import VARIANT_HEADER, colour_name
+from modelrollout.api.manifests import fenced
+from modelrollout.api.objects import Live, Manifest, Objects
+from modelrollout.api.owner import Rollout
+from modelrollout.api.spec import GatewayApiRouter, ParentRef
+from modelrollout.api.status import Colour
+from modelrollout.engine.effects import SetTraffic
+from modelrollout.engine.snapshot import Obstacle, Route, Workload
+from modelrollout.traffic.gateway_status import look_for_obstacles
+
+_API_VERSION = "gateway.networking.k8s.io/v1"
+
+
+class GatewayApi:
+    """Weights in the HTTPRoute NAME. Beside it the Service NAME selects stable, for callers inside the cluster."""
+
+    def render(self, rollout: Rollout, traffic: SetTraffic) -> list[Manifest]:
+        """The HTTPRoute with both colours, then the Service of stable."""
+        router = _router_of(rollout)
+        spec = {
+            "parentRefs": [parent_ref(parent, rollout) for parent in router.parent_refs],
+            "hostnames": list(router.hostnames),
+            "rules": [
+                {
+                    "matches": [{"path": {"type": "PathPrefix", "value": router.path_prefix}}],
+                    "backendRefs": [_backend(rollout, traffic, colour) for colour in Colour],
+                }
+            ],
+        }
+        route = rollout.manifest(_API_VERSION, "HTTPRoute", rollout.name, spec=spec)
+        return [fenced(route, traffic.token), rollout.service(rollout.name, selects=traffic.stable)]
+
+    def observe(self, rollout: Rollout, objects: Objects, workloads: Mapping[Colour, Workload]) -> Route | None:  # noqa: ARG002
+        """The weights as written, whether or not there are pods behind them."""
+        route = objects.get("HTTPRoute", rollout.namespace, rollout.name)
+        if route is None:
+            return None
+        return Route(shares=_shares(rollout, route), token=route["metadata"]["resourceVersion"])
+
+    def obstacles(self, rollout: Rollout, objects: Objects) -> tuple[Obstacle, ...]:
+        """Gateways, listeners and classes that are missing, and what their controllers say against the HTTPRoute."""
+        parents = [parent_ref(parent, rollout) for parent in _router_of(rollout).parent_refs]
+        return tuple(look_for_obstacles(rollout, parents, objects))
+
+
+def parent_ref(parent: ParentRef, rollout: Rollout) -> dict[str, Any]:
+    """A parent with its namespace named, as the HTTPRoute says it and as its status repeats it."""
+    return {"namespace": rollout.namespace, **parent.to_wire()}
+
+
+def _router_of(rollout: Rollout) -> GatewayApiRouter:
+    router = rollout.spec.traffic.gateway_api
+    if router is None:
+        raise ValueError(f"{rollout.namespace}/{rollout.name} does not name traffic.gatewayAPI")
+    return router
+
+
+def _backend(rollout: Rollout, traffic: SetTraffic, colour: Colour) -> dict[str, Any]:
+    """One colour in its constant place, whatever its weight: proxies that hash callers then move as few as they can.
+
+    The header tells callers which variant answered. It has a second use: Envoy Gateway keeps metrics for each backend
+    of a rule only if the backends have filters.
+    """
+    serves = colour is traffic.stable
+    return {
+        "group": "",
+        "kind": "Service",
+        "name": colour_name(rollout.name, colour),
+        "port": rollout.spec.service.port,
+        "weight": 100 - traffic.weight if serves else traffic.weight,
+        "filters": [
+            {
+                "type": "ResponseHeaderModifier",
+                "responseHeaderModifier": {
+                    "set": [{"name": VARIANT_HEADER, "value": "stable" if serves else "candidate"}]
+                },
+            }
+        ],
+    }
+
+
+def _shares(rollout: Rollout, route: Live) -> dict[Colour, float]:
+    """Per cent of the weights of the first rule; a route without weights serves neither colour."""
+    rules = route["spec"].get("rules") or [{}]
+    weights = {backend["name"]: backend.get("weight", 1) for backend in rules[0].get("backendRefs") or []}
+    total = sum(weights.values())
+    names = {colour: colour_name(rollout.name, colour) for colour in Colour}
+    return {colour: 100 * weights.get(name, 0) / total if total else 0.0 for colour, name in names.items()}

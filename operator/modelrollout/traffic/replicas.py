@@ -1,0 +1,47 @@
+"""The router that needs nothing installed: one Service, whose requests spread over all ready pods that it selects."""
+
+from collections.abc import Mapping
+
+from modelrollout.api.labels import COLOUR
+from modelrollout.api.manifests import fenced
+from modelrollout.api.objects import Manifest, Objects
+from modelrollout.api.owner import Rollout
+from modelrollout.api.status import Colour
+from modelrollout.engine.effects import SetTraffic
+from modelrollout.engine.snapshot import Obstacle, Route, Workload
+
+
+class Replicas:
+    """Weights by numbers of ready pods: the Service NAME selects both colours in a stage, else the one that serves."""
+
+    def render(self, rollout: Rollout, traffic: SetTraffic) -> list[Manifest]:
+        """The Service NAME, selecting stable, both colours, or the candidate."""
+        return [fenced(rollout.service(rollout.name, selects=_selected(traffic)), traffic.token)]
+
+    def observe(self, rollout: Rollout, objects: Objects, workloads: Mapping[Colour, Workload]) -> Route | None:
+        """All to the selected colour, or as the ready pods of both divide them; nothing to either if none is ready."""
+        service = objects.get("Service", rollout.namespace, rollout.name)
+        if service is None:
+            return None
+        selector = service["spec"].get("selector") or {}
+        selected = [colour for colour in Colour if selector.get(COLOUR, colour) == colour]
+        return Route(shares=_shares(selected, workloads), token=service["metadata"]["resourceVersion"])
+
+    def obstacles(self, rollout: Rollout, objects: Objects) -> tuple[Obstacle, ...]:  # noqa: ARG002
+        """None: a Service needs nobody else."""
+        return ()
+
+
+def _selected(traffic: SetTraffic) -> Colour | None:
+    """The colour that gets everything; None for both."""
+    if traffic.candidate is None or traffic.weight == 0:
+        return traffic.stable
+    return traffic.candidate if traffic.weight == 100 else None
+
+
+def _shares(selected: list[Colour], workloads: Mapping[Colour, Workload]) -> dict[Colour, float]:
+    if len(selected) == 1:
+        return {colour: 100.0 if colour in selected else 0.0 for colour in Colour}
+    ready = {colour: workloads[colour].ready if colour in workloads else 0 for colour in Colour}
+    total = sum(ready.values())
+    return {colour: 100 * pods / total if total else 0.0 for colour, pods in ready.items()}

@@ -1,0 +1,103 @@
+"""The Deployment of a colour, NAME-blue or NAME-green: rendered from `spec.template`, read back as a Workload."""
+
+from typing import Any
+
+from modelrollout.api.labels import ATTEMPT, COLOUR, REVISION, VERSION, colour_name, serving_selector
+from modelrollout.api.objects import Live, Manifest
+from modelrollout.api.owner import Rollout
+from modelrollout.api.template import MODEL_ENVIRONMENT
+from modelrollout.engine.effects import ApplyWorkload, ScaleWorkload
+from modelrollout.engine.snapshot import Workload
+
+_NO_DEADLINE = 2**31 - 1
+"""What Kubernetes takes for none: the engine keeps the deadline, which includes warming up and leaves pauses out."""
+
+_STRATEGY = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "100%"}}
+"""A candidate's colour has no traffic when its template is replaced. But a person may restart the colour that serves
+(`kubectl rollout restart`), and then no pod may go before its successor is ready. All at once: models load slowly.
+"""
+
+
+def render(rollout: Rollout, effect: ApplyWorkload) -> Manifest:
+    """The Deployment of one colour, as the present spec describes its pods.
+
+    What is rendered into the pod template must follow from what `engine.revision` hashes: anything else would restart
+    the pods that serve.
+    """
+    identity = {ATTEMPT: str(effect.attempt), REVISION: effect.revision}
+    selector = serving_selector(rollout.name, effect.colour)
+    return rollout.manifest(
+        "apps/v1",
+        "Deployment",
+        colour_name(rollout.name, effect.colour),
+        labels={COLOUR: effect.colour.value} | identity,
+        spec={
+            "replicas": effect.replicas,
+            "revisionHistoryLimit": 0,
+            "progressDeadlineSeconds": _NO_DEADLINE,
+            "strategy": _STRATEGY,
+            "selector": {"matchLabels": selector},
+            "template": _pod_template(rollout, labels=selector | identity),
+        },
+    )
+
+
+def scale(effect: ScaleWorkload) -> dict[str, Any]:
+    """JSON merge patch that changes the number of pods and nothing else: their template may be older than the spec."""
+    return {"spec": {"replicas": effect.replicas}}
+
+
+def observe(deployment: Live) -> Workload:
+    """What a Deployment shows. Of the ready pods, as many as may be of an older template are left out."""
+    metadata, spec, status = deployment["metadata"], deployment["spec"], deployment.get("status") or {}
+    labels = metadata.get("labels") or {}
+    attempt = labels.get(ATTEMPT, "")
+    total, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
+    outdated = max(total - updated, 0)
+    return Workload(
+        revision=labels.get(REVISION, ""),
+        attempt=int(attempt) if attempt.isdecimal() else 0,
+        desired=spec.get("replicas", 1),
+        ready=max(status.get("readyReplicas", 0) - outdated, 0),
+        settled=status.get("observedGeneration", 0) >= metadata.get("generation", 1),
+        total=total,
+        message=_complaint(status.get("conditions") or []),
+    )
+
+
+def _pod_template(rollout: Rollout, *, labels: dict[str, str]) -> dict[str, Any]:
+    """The user's template with the operator's labels, and with the model in the environment of every container.
+
+    Init containers get it too: fetching the model is often their job.
+    """
+    template = rollout.spec.template
+    metadata, pod = template.get("metadata") or {}, template["spec"]
+    ours = labels | {VERSION: rollout.spec.model.version}
+    environment = _environment(rollout)
+    containers = {
+        field: [_with_environment(container, environment) for container in pod[field]]
+        for field in ("containers", "initContainers")
+        if pod.get(field)
+    }
+    return {
+        **template,
+        "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), **ours}},
+        "spec": {**pod, **containers},
+    }
+
+
+def _environment(rollout: Rollout) -> list[dict[str, str]]:
+    model = rollout.spec.model
+    values = (model.name or rollout.name, model.version, model.uri)
+    return [{"name": name, "value": value} for name, value in zip(MODEL_ENVIRONMENT, values, strict=True) if value]
+
+
+def _with_environment(container: dict[str, Any], environment: list[dict[str, str]]) -> dict[str, Any]:
+    """Ours come first, so that the user's variables can refer to them as `$(MODEL_URI)`."""
+    return {**container, "env": [*environment, *(container.get("env") or [])]}
+
+
+def _complaint(conditions: list[dict[str, Any]]) -> str:
+    """Why pods cannot be made, such as a quota or a security policy."""
+    failures = (one for one in conditions if one["type"] == "ReplicaFailure" and one["status"] == "True")
+    return next((one.get("message") or one.get("reason", "") for one in failures), "")

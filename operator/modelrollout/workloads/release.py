@@ -1,0 +1,49 @@
+"""What deleting a ModelRollout leaves: under Retain everything that serves, owned by nobody."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from modelrollout.api.labels import colour_name
+from modelrollout.api.objects import Live
+from modelrollout.api.owner import Rollout
+from modelrollout.engine.effects import Release
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What to do with the objects of a rollout before it goes: first `disown`, then `delete`."""
+
+    disown: tuple[tuple[Live, dict[str, Any]], ...]
+    """Objects that stay, each with the JSON merge patch that takes our ownership off it and nothing else."""
+    delete: tuple[Live, ...]
+    """Objects that go. Those not named in either list stay as they are."""
+
+
+def plan(rollout: Rollout, effect: Release, objects: Iterable[Live]) -> Plan:
+    """Keep what serves and delete the other colour's pods; with nothing to keep, everything goes.
+
+    Both Services stay: a route that refers to a Service which is gone is no longer whole, even where its weight is 0.
+
+    Args:
+        objects: Deployments, Services and routes of this rollout as they are now. The patches hold only for these very
+            versions of them, since a merge patch replaces the whole list of owners.
+    """
+    present = tuple(objects)
+    if effect.keep is None:
+        return Plan(disown=(), delete=present)
+    parked = colour_name(rollout.name, effect.keep.other)
+    going = tuple(one for one in present if one["kind"] == "Deployment" and one["metadata"]["name"] == parked)
+    staying = (one for one in present if one not in going)
+    owned = (one for one in staying if rollout.uid in _owners(one))
+    return Plan(disown=tuple((one, _without_owner(one, rollout.uid)) for one in owned), delete=going)
+
+
+def _owners(live: Live) -> set[str]:
+    return {owner["uid"] for owner in live["metadata"].get("ownerReferences") or []}
+
+
+def _without_owner(live: Live, uid: str) -> dict[str, Any]:
+    metadata = live["metadata"]
+    others = [owner for owner in metadata["ownerReferences"] if owner["uid"] != uid]
+    return {"metadata": {"resourceVersion": metadata["resourceVersion"], "ownerReferences": others}}

@@ -1,0 +1,104 @@
+"""A controller that accepts every route on a Gateway of its own and moves no request: the light bed has no other."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import testbed
+import yaml
+from kubernetes.client import ApiClient, ApiException, CustomObjectsApi
+
+_GROUP, _VERSION = "gateway.networking.k8s.io", "v1"
+_API_VERSION = f"{_GROUP}/{_VERSION}"
+_CONTROLLER = "testbed.example.com/accepts-everything"
+
+
+@contextmanager
+def accepting_routes(bed: testbed.Bed, client: ApiClient, namespace: str) -> Iterator[None]:
+    """The Gateway `public` in the namespace, whose routes are accepted as long as the context lasts."""
+    api = CustomObjectsApi(client)
+    gateway_class = f"accepting-{namespace}"
+    bed.apply(yaml.safe_dump_all(_objects(gateway_class, namespace)))
+    accepted = {"status": {"conditions": [_condition("Accepted", 1)]}}
+    api.patch_cluster_custom_object_status(_GROUP, _VERSION, "gatewayclasses", gateway_class, accepted, **_MERGE)
+    stop = threading.Event()
+    controller = threading.Thread(target=_accept_until, args=(api, namespace, stop))
+    controller.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        controller.join()
+        api.delete_cluster_custom_object(_GROUP, _VERSION, "gatewayclasses", gateway_class)
+
+
+_MERGE = {"_content_type": "application/merge-patch+json"}
+
+
+def _objects(gateway_class: str, namespace: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "apiVersion": _API_VERSION,
+            "kind": "GatewayClass",
+            "metadata": {"name": gateway_class},
+            "spec": {"controllerName": _CONTROLLER},
+        },
+        {
+            "apiVersion": _API_VERSION,
+            "kind": "Gateway",
+            "metadata": {"name": "public", "namespace": namespace},
+            "spec": {
+                "gatewayClassName": gateway_class,
+                "listeners": [{"name": "http", "port": 80, "protocol": "HTTP"}],
+            },
+        },
+    ]
+
+
+def _accept_until(api: CustomObjectsApi, namespace: str, stop: threading.Event) -> None:
+    while not stop.wait(0.05):
+        for route in api.list_namespaced_custom_object(_GROUP, _VERSION, namespace, "httproutes")["items"]:
+            if not _is_accepted(route):
+                _accept(api, route)
+
+
+def _is_accepted(route: dict[str, Any]) -> bool:
+    parents = route.get("status", {}).get("parents") or []
+    generation = route["metadata"]["generation"]
+    return bool(parents) and all(
+        condition["observedGeneration"] == generation for parent in parents for condition in parent["conditions"]
+    )
+
+
+def _accept(api: CustomObjectsApi, route: dict[str, Any]) -> None:
+    metadata = route["metadata"]
+    conditions = [_condition(kind, metadata["generation"]) for kind in ("Accepted", "ResolvedRefs")]
+    parents = [
+        {"parentRef": ref, "controllerName": _CONTROLLER, "conditions": conditions}
+        for ref in route["spec"]["parentRefs"]
+    ]
+    try:
+        api.patch_namespaced_custom_object_status(
+            _GROUP,
+            _VERSION,
+            metadata["namespace"],
+            "httproutes",
+            metadata["name"],
+            {"status": {"parents": parents}},
+            **_MERGE,
+        )
+    except ApiException as error:
+        if error.status != 404:  # it was deleted meanwhile
+            raise
+
+
+def _condition(kind: str, generation: int) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "status": "True",
+        "reason": kind,
+        "message": "",
+        "observedGeneration": generation,
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }

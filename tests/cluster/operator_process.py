@@ -1,0 +1,116 @@
+"""The operator as a process beside the bed, with the rights of its role and nothing more."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import testbed
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+T = TypeVar("T")
+
+ROOT = Path(__file__).parents[2]
+MANIFESTS = ROOT / "manifests" / "operator.yaml"
+_START = "from modelrollout.controller.main import main; main()"
+_PORT = re.compile(r"on port (\d+)")
+
+
+def grant(bed: testbed.Bed, *, namespace: str = "") -> None:
+    """Give the user `operator` of the bed the operator's role, in one namespace or in the whole cluster."""
+    role = _cluster_role()
+    scope = {"namespace": namespace} if namespace else {}
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
+        "metadata": {"name": "operator", **scope},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
+    }
+    bed.apply(yaml.safe_dump_all([role, binding]))
+
+
+def revoke(bed: testbed.Bed) -> None:
+    """Take the role in the whole cluster away again."""
+    bed.kubectl("delete", "clusterrolebinding", "operator", "--ignore-not-found")
+
+
+def _cluster_role() -> dict[str, Any]:
+    objects = yaml.safe_load_all(MANIFESTS.read_text())
+    return next(one for one in objects if one["kind"] == "ClusterRole")
+
+
+@dataclass
+class OperatorProcess:
+    """A running operator."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    url: str = ""
+
+    def metric(self, name: str, **labels: str) -> float:
+        """Sum of the samples of its own metric that have these labels; 0 when there are none."""
+        families = text_string_to_metric_families(httpx.get(f"{self.url}/metrics").text)
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
+
+    def get(self, path: str) -> httpx.Response:
+        """Its answer on /healthz or /readyz."""
+        return httpx.get(self.url + path)
+
+    def kill(self) -> None:
+        """As the kernel or a node failure ends it."""
+        self.process.kill()
+        self.process.wait()
+
+    def end(self) -> int:
+        """As Kubernetes ends it: SIGTERM, and half a minute to comply; returns its exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+
+@contextmanager
+def running(bed: testbed.Bed, folder: Path, *options: str) -> Iterator[OperatorProcess]:
+    """An operator that is ready, with the rights of the user `operator`; killed at the end if it still runs."""
+    log = folder / f"operator-{time.monotonic_ns()}.log"
+    environment = {"KUBECONFIG": str(bed.kubeconfig_for("operator")), "PYTHONPATH": str(ROOT / "operator")}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-c", _START, "--metrics-port=0", *options],
+            env=os.environ | environment,
+            stderr=output,
+            stdout=output,
+        )
+    operator = OperatorProcess(process, log)
+    try:
+        operator.url = f"http://127.0.0.1:{eventually(lambda: _port(operator), 'the port in its log')}"
+        eventually(lambda: operator.get("/readyz").is_success, "the operator being ready")
+        yield operator
+    finally:
+        process.kill()
+        process.wait()
+
+
+def eventually(look: Callable[[], T | None], what: str, *, seconds: float = 30) -> T:
+    """What `look` returns as soon as that is true; an AssertionError names what was missing."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
+        time.sleep(0.1)
+    return found
+
+
+def _port(operator: OperatorProcess) -> str | None:
+    text = operator.log.read_text()
+    assert operator.process.poll() is None, f"the operator has ended:\n{text}"
+    found = _PORT.search(text)
+    return found[1] if found else None

@@ -1,0 +1,48 @@
+"""What a fleet costs that has nothing to do."""
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import testbed
+from cluster.operator_process import eventually, grant, running
+from cluster.rollout import Object, Rollout
+from kubernetes.client import ApiClient
+
+FLEET = 50
+WATCHED_FOR = 20.0
+"""Seconds."""
+
+
+def test_an_idle_fleet_costs_no_request_beyond_watches(
+    bed: testbed.Bed, client: ApiClient, namespace: str, tmp_path: Path
+) -> None:
+    grant(bed)
+    fleet = [Rollout(bed, client, namespace, f"idle-{number}", replicas=1) for number in range(FLEET)]
+    with running(bed, tmp_path) as operator:
+        for rollout in fleet:
+            rollout.apply("1.0.0")
+        eventually(
+            lambda: operator.metric("modelrollout_rollouts", phase="Idle") == FLEET, "all to be idle", seconds=60
+        )
+        eventually(lambda: not _requests(bed, since=_ago(3)), "the requests of their start to end", seconds=60)
+        begun = datetime.now(UTC)
+        time.sleep(WATCHED_FOR)
+        assert _requests(bed, since=begun) == []
+
+
+def _requests(bed: testbed.Bed, *, since: datetime) -> list[str]:
+    """What the operator asked of the API server, watches excepted."""
+    entries: list[Object] = [json.loads(line) for line in bed.audit_log.read_text().splitlines()]
+    return [
+        f"{entry['verb']} {entry['requestURI']}"
+        for entry in entries
+        if entry["user"]["username"] == "operator"
+        and entry["verb"] != "watch"
+        and datetime.fromisoformat(entry["requestReceivedTimestamp"]) >= since
+    ]
+
+
+def _ago(seconds: float) -> datetime:
+    return datetime.fromtimestamp(time.time() - seconds, UTC)

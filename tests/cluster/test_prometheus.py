@@ -1,0 +1,465 @@
+"""From an exporter over a real Prometheus to readings: counts, faults of one SLO, and faults of Prometheus itself."""
+
+import asyncio
+import random
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from modelrollout.api.slo import Query, Slo
+from modelrollout.api.spec import ModelRolloutSpec, ServerKind
+from modelrollout.api.status import Colour, SloStatus, Verdict
+from modelrollout.engine.effects import Watch
+from modelrollout.engine.snapshot import Readings
+from modelrollout.metrics.poller import Key, Poller, Target
+from modelrollout.metrics.preflight import check
+from modelrollout.metrics.prometheus import Prometheus, Value
+from modelrollout.metrics.queries import Scope
+from support.prometheus_server import Exporter, PrometheusServer
+
+PATIENCE = 30
+FRAUD: Key = ("ml", "fraud")
+SCOPE = Scope(namespace="ml", rollout="fraud", stable=Colour.BLUE, candidate=Colour.GREEN)
+
+ERRORS = Slo(name="errors", metric="error-ratio", limit="1%", min_samples=1)
+SLOW = Slo(name="slow", metric="latency", slower_than="250ms", limit="5%", min_samples=1)
+
+
+@pytest.fixture(scope="module")
+def exporter() -> Iterator[Exporter]:
+    with Exporter().serving() as exporter:
+        yield exporter
+
+
+@pytest.fixture(scope="module")
+def server(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+    """Knows a target for each attempt from the start: it takes Prometheus five seconds to hear of others."""
+    server = PrometheusServer(tmp_path_factory.mktemp("prometheus"), exporter)
+    server.scrape(TARGETS)
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def attempt() -> int:
+    """Each test has an attempt of its own, so that one never sees the series of another."""
+    return next(_ATTEMPTS)
+
+
+def pod_labels(attempt: int, colour: Colour = Colour.GREEN) -> dict[str, str]:
+    """What a scrape configuration carries over from the pods."""
+    return {
+        "namespace": "ml",
+        "pod": f"fraud-{colour}-5d8f7c6b9-{attempt}",
+        "modelrollout_io_name": "fraud",
+        "modelrollout_io_colour": colour.value,
+        "modelrollout_io_attempt": str(attempt),
+    }
+
+
+_MOST = 20
+_ATTEMPTS = iter(range(1, _MOST + 1))
+TARGETS = {
+    **{f"pod-{attempt}": pod_labels(attempt) for attempt in range(1, _MOST + 1)},
+    "lost": {"namespace": "ml", "pod": "lost-blue-5d8f7c6b9-abcde"},
+    "down": pod_labels(0) | {"modelrollout_io_name": "down"},
+}
+
+
+def answered(code: int) -> str:
+    """MLServer's counter of inference requests."""
+    return (
+        'rest_server_requests_total{app_name="mlserver",method="POST",'
+        f'path="/v2/models/{{model_name}}/infer",status_code="{code}"}}'
+    )
+
+
+def timed(suffix: str, edge: str = "") -> str:
+    """MLServer's histogram of their durations."""
+    le = f',le="{edge}"' if edge else ""
+    return f'rest_server_request_duration_seconds_{suffix}{{method="POST",path="/v2/x",status_code="200"{le}}}'
+
+
+def target(attempt: int, since: datetime, *slos: Slo, server: ServerKind | None = ServerKind.MLSERVER) -> Target:
+    watch = Watch(attempt=attempt, stage=0, stable=Colour.BLUE, candidate=Colour.GREEN, since=since)
+    return Target(watch=watch, slos=slos, server=server)
+
+
+class Listener:
+    """Keeps what a poller tells."""
+
+    def __init__(self) -> None:
+        self.latest: dict[Key, Readings] = {}
+        self._told = asyncio.Event()
+
+    def hear(self, key: Key, readings: Readings) -> None:
+        self.latest[key] = readings
+        self._told.set()
+
+    async def until(self, slo: Slo, wanted: Callable[[SloStatus], bool], what: str, key: Key = FRAUD) -> SloStatus:
+        """The status of an SLO once it is as wanted."""
+        status: SloStatus | None = None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    readings = self.latest.get(key)
+                    status = readings.by_slo.get(slo.name) if readings else None
+                    if status and wanted(status):
+                        return status
+                    self._told.clear()
+                    await self._told.wait()
+        except TimeoutError:
+            raise AssertionError(f"after {PATIENCE} s not {what}, but {status}") from None
+
+    async def reason(self, slo: Slo, reason: str, key: Key = FRAUD) -> SloStatus:
+        """The status of an SLO once it has this reason."""
+        return await self.until(slo, lambda status: status.reason == reason, reason, key)
+
+    async def counts(self, slo: Slo, bad: int, total: int) -> SloStatus:
+        """The status of an SLO once it counts so many."""
+        beginning = f"{bad} of {total} requests "
+        return await self.until(slo, lambda status: status.message.startswith(beginning), beginning)
+
+
+@asynccontextmanager
+async def polling(url: str, timeout: float = 3.0) -> AsyncIterator[tuple[Poller, Listener]]:  # noqa: ASYNC109
+    source, listener = Prometheus(url, timeout=timeout), Listener()
+    poller = Poller(source, listener.hear, interval=timedelta(seconds=0.1))
+    task = asyncio.create_task(poller.run())
+    try:
+        yield poller, listener
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        source.close()
+
+
+async def eventually(look: Callable[[], Awaitable[object]], wanted: object, what: str) -> None:
+    found: object = None
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                found = await look()
+                if found == wanted:
+                    return
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"after {PATIENCE} s not {what}: {found}") from None
+
+
+async def scraped(url: str, attempt: int, expected: float = 1) -> None:
+    """Wait until Prometheus has scraped the pods of an attempt."""
+    source = Prometheus(url)
+    query = f'max(up{{modelrollout_io_attempt="{attempt}"}})'
+    await eventually(lambda: source.value(query), Value(expected), f"up={expected} for attempt {attempt}")
+    source.close()
+
+
+async def server_has(server: PrometheusServer, attempt: int, series: str, value: float) -> None:
+    """Wait until Prometheus has this value of a series of an attempt."""
+    source = Prometheus(server.url)
+    selector = f'{series.removesuffix("}")},modelrollout_io_attempt="{attempt}"}}'
+    await eventually(lambda: source.value(f"max({selector})"), Value(value), f"{series} at {value}")
+    source.close()
+
+
+async def begin(server: PrometheusServer, exporter: Exporter, attempt: int, *series: str) -> datetime:
+    """A pod with these series, scraped for the first time after the start of the stage, which is returned."""
+    since = datetime.now(UTC)
+    exporter.set(f"pod-{attempt}", "started", 1)
+    for one in series:
+        exporter.set(f"pod-{attempt}", one, 0)
+    await scraped(server.url, attempt)
+    return since
+
+
+async def test_counts_equal_the_truth(server: PrometheusServer, exporter: Exporter, attempt: int) -> None:
+    """Requests at random while Prometheus scrapes, over a restart between two scrapes that are waited for."""
+    since = await begin(server, exporter, attempt)
+    pod, truth = f"pod-{attempt}", {200: 0, 404: 0, 500: 0}
+    dice = random.Random(attempt)  # noqa: S311
+    async with polling(server.url) as (poller, listener):
+        poller.watch(FRAUD, target(attempt, since, ERRORS))
+        for life in range(3):
+            for _ in range(150):
+                code = dice.choice([200, 200, 200, 404, 500])
+                exporter.add(pod, answered(code))
+                truth[code] += 1
+                await asyncio.sleep(0.005)
+            await listener.counts(ERRORS, truth[500], sum(truth.values()))
+            if life < 2:
+                exporter.restart(pod)
+                exporter.set(pod, answered(200), 0)
+                await server_has(server, attempt, answered(200), 0)
+
+
+async def test_first_errors_are_seen_at_once(server: PrometheusServer, exporter: Exporter, attempt: int) -> None:
+    """The series of the errors does not exist before; increase() would show none of the first ones."""
+    since = await begin(server, exporter, attempt, answered(200))
+    async with polling(server.url) as (poller, listener):
+        poller.watch(FRAUD, target(attempt, since, ERRORS))
+        await listener.reason(ERRORS, "NoTraffic")
+        exporter.add(f"pod-{attempt}", answered(200), 97)
+        await listener.counts(ERRORS, 0, 97)
+        exporter.add(f"pod-{attempt}", answered(500), 3)
+        status = await listener.counts(ERRORS, 3, 100)
+        assert (status.verdict, status.reason) == (Verdict.BREACH, "AboveLimit")
+        exporter.add(f"pod-{attempt}", answered(500))
+        assert (await listener.counts(ERRORS, 4, 101)).at > status.at
+
+
+async def test_requests_before_the_stage_do_not_count(
+    server: PrometheusServer, exporter: Exporter, attempt: int
+) -> None:
+    """Neither those of earlier stages, nor a warm-up that one scrape saw together with the first requests."""
+    exporter.set(f"pod-{attempt}", answered(200), 1000)
+    exporter.set(f"pod-{attempt}", answered(500), 500)
+    await scraped(server.url, attempt)
+    since = datetime.now(UTC)
+    exporter.add(f"pod-{attempt}", answered(500), 7)
+    async with polling(server.url) as (poller, listener):
+        poller.watch(FRAUD, target(attempt, since, ERRORS))
+        await listener.until(ERRORS, lambda status: status.at > since, "a scrape later than the start of the stage")
+        exporter.add(f"pod-{attempt}", answered(200), 10)
+        assert (await listener.counts(ERRORS, 0, 10)).verdict is Verdict.PASS
+
+
+async def test_slow_requests_are_counted_at_the_edge(
+    server: PrometheusServer, exporter: Exporter, attempt: int
+) -> None:
+    since = await begin(server, exporter, attempt)
+    async with polling(server.url) as (poller, listener):
+        poller.watch(FRAUD, target(attempt, since, SLOW))
+        await listener.reason(SLOW, "NoTraffic")
+        for suffix, edge, count in [("bucket", "0.1", 60), ("bucket", "0.25", 90), ("bucket", "+Inf", 100)]:
+            exporter.set(f"pod-{attempt}", timed(suffix, edge), count)
+        exporter.set(f"pod-{attempt}", timed("count"), 100)
+        status = await listener.counts(SLOW, 10, 100)
+        assert (status.verdict, status.value) == (Verdict.BREACH, 0.1)
+
+
+async def test_the_gateway_counts_for_the_candidate(server: PrometheusServer, exporter: Exporter, attempt: int) -> None:
+    proxy, route = f"pod-{attempt}", f"httproute/ml/fraud-{attempt}/rule/0/backend"
+
+    def total(backend: int) -> str:
+        return f'envoy_cluster_upstream_rq_completed{{envoy_cluster_name="{route}/{backend}"}}'
+
+    def errors(backend: int) -> str:
+        cluster = f'envoy_cluster_name="{route}/{backend}"'
+        return f'envoy_cluster_upstream_rq_xx{{envoy_response_code_class="5",{cluster}}}'
+
+    since = datetime.now(UTC)
+    for backend in (0, 1):
+        exporter.set(proxy, total(backend), 0)
+    await scraped(server.url, attempt)
+    key = ("ml", f"fraud-{attempt}")
+    async with polling(server.url) as (poller, listener):
+        poller.watch(key, target(attempt, since, ERRORS, server=None))
+        await listener.reason(ERRORS, "NoTraffic", key)
+        exporter.add(proxy, total(0), 900)
+        exporter.add(proxy, errors(0), 900)
+        exporter.add(proxy, total(1), 100)
+        exporter.add(proxy, errors(1), 7)
+        beginning = "7 of 100 requests failed"
+        await listener.until(ERRORS, lambda status: status.message.startswith(beginning), beginning, key)
+
+
+async def test_silence_has_names(server: PrometheusServer, exporter: Exporter, attempt: int) -> None:
+    """A pod that is not scraped, one that cannot be, one without requests, and one that is scraped no more."""
+    since, pod, unknown = datetime.now(UTC), f"pod-{attempt}", ("ml", "unknown")
+    async with polling(server.url) as (poller, listener):
+        poller.watch(unknown, target(attempt, since, ERRORS))
+        assert "scrapes no pod of the candidate" in (await listener.reason(ERRORS, "TargetDown", unknown)).message
+        poller.watch(FRAUD, target(attempt, since, ERRORS))
+        wanted = f"ml/fraud-green-5d8f7c6b9-{attempt}"
+        await listener.until(ERRORS, lambda status: wanted in status.message, "TargetDown naming the pod")
+        exporter.set(pod, answered(200), 0)
+        await listener.reason(ERRORS, "NoTraffic")
+        exporter.stop(pod)
+        await listener.reason(ERRORS, "TargetDown")
+        exporter.set(pod, answered(200), 0)
+        await listener.reason(ERRORS, "NoTraffic")
+        server.scrape({other: labels for other, labels in TARGETS.items() if other != pod})
+        await listener.reason(ERRORS, "StaleScrape")
+        server.scrape(TARGETS)
+
+
+def free(name: str, promql: str, limit: str = "0.3") -> Slo:
+    return Slo(name=name, query=Query(value=promql), limit=limit)
+
+
+async def test_a_faulty_query_hurts_only_its_owner(server: PrometheusServer, exporter: Exporter, attempt: int) -> None:
+    since = await begin(server, exporter, attempt)
+    pod, labels = f"pod-{attempt}", f'modelrollout_io_attempt="{attempt}"'
+    for part, value in (("a", 0.1), ("b", 0.5)):
+        exporter.set(pod, f'drift{{part="{part}"}}', value)
+    exporter.set(pod, "ratio", float("nan"))
+    await server_has(server, attempt, 'drift{part="b"}', 0.5)
+    slos = {
+        "WithinLimit": free("good", f'max(drift{{part="a",{labels},modelrollout_io_colour="$candidate"}})'),
+        "AboveLimit": free("bad", f"max(drift{{{labels}}})"),
+        "ManySeries": free("many", f"drift{{{labels}}}"),
+        "NotANumber": free("nan", f"max(ratio{{{labels}}})"),
+        "NoData": free("none", 'drift{part="no such"}'),
+        "QueryError": free("broken", "max(drift"),
+    }
+    async with polling(server.url) as (poller, listener):
+        poller.watch(FRAUD, target(attempt, since, ERRORS, *slos.values()))
+        for reason, slo in slos.items():
+            await listener.reason(slo, reason)
+        await listener.reason(ERRORS, "NoTraffic")
+        exporter.add(pod, answered(200), 10)
+        await listener.counts(ERRORS, 0, 10)
+        exporter.set(pod, 'drift{part="a"}', 0.31)
+        exporter.set(pod, 'drift{part="b"}', 0.2)
+        await listener.reason(slos["WithinLimit"], "AboveLimit")
+
+
+async def test_one_scrape_of_a_query_is_one_piece_of_evidence(
+    server: PrometheusServer, exporter: Exporter, attempt: int
+) -> None:
+    """A value stands as of its newest sample, however often it is looked at."""
+    since = await begin(server, exporter, attempt)
+    pod = f"pod-{attempt}"
+    exporter.set(pod, "drift", 0.5)
+    slo = free("drift", f'max(drift{{modelrollout_io_attempt="{attempt}"}})')
+    async with polling(server.url) as (poller, listener):
+        poller.watch(FRAUD, target(attempt, since, slo))
+        first = await listener.reason(slo, "AboveLimit")
+        second = await listener.until(slo, lambda status: status.at > first.at, "judged by a newer scrape")
+        assert (second.at - first.at).total_seconds() >= 0.2
+        exporter.stop(pod)
+        gone = await listener.reason(slo, "NoData")
+        assert gone.verdict is Verdict.INCONCLUSIVE
+
+
+async def test_prometheus_that_hangs_delays_nothing_else(
+    server: PrometheusServer, exporter: Exporter, attempt: int
+) -> None:
+    """One poller hangs on a socket that never answers; another one, on the same loop, goes through a whole story."""
+    since = await begin(server, exporter, attempt, answered(200))
+    drift = free("drift", "max(drift)")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with polling(url, timeout=3 * PATIENCE) as (hanging, unheard), polling(server.url) as (poller, listener):
+            hanging.watch(FRAUD, target(attempt, since, ERRORS, drift))
+            poller.watch(FRAUD, target(attempt, since, ERRORS))
+            await listener.reason(ERRORS, "NoTraffic")
+            exporter.add(f"pod-{attempt}", answered(200), 5)
+            await listener.counts(ERRORS, 0, 5)
+            assert not unheard.latest
+            silent.close()
+
+
+async def test_prometheus_that_hangs_is_unavailable_after_the_timeout() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        drift = free("drift", "max(drift)")
+        async with polling(url, timeout=0.3) as (poller, listener):
+            poller.watch(FRAUD, target(1, datetime.now(UTC), ERRORS, drift))
+            for slo in (ERRORS, drift):
+                status = await listener.reason(slo, "PrometheusUnavailable")
+                assert "did not answer within 0.3 s" in status.message
+
+
+async def test_prometheus_down_then_up(tmp_path_factory: pytest.TempPathFactory, exporter: Exporter) -> None:
+    """What happened while it was down counts once it is back: the counters went on."""
+    attempt = next(_ATTEMPTS)
+    server = PrometheusServer(tmp_path_factory.mktemp("prometheus"), exporter)
+    server.scrape(TARGETS)
+    server.start()
+    try:
+        since, pod = await begin(server, exporter, attempt, answered(200)), f"pod-{attempt}"
+        async with polling(server.url) as (poller, listener):
+            poller.watch(FRAUD, target(attempt, since, ERRORS))
+            await listener.reason(ERRORS, "NoTraffic")
+            exporter.add(pod, answered(200), 50)
+            await listener.counts(ERRORS, 0, 50)
+            server.kill()
+            down = await listener.reason(ERRORS, "PrometheusUnavailable")
+            assert (down.verdict, down.samples) == (Verdict.INCONCLUSIVE, None)
+            exporter.add(pod, answered(200), 30)
+            exporter.add(pod, answered(500), 20)
+            await asyncio.to_thread(server.start)
+            await listener.counts(ERRORS, 20, 100)
+    finally:
+        server.kill()
+
+
+async def test_a_new_poller_counts_the_same(server: PrometheusServer, exporter: Exporter, attempt: int) -> None:
+    """The operator was restarted in the middle of a stage."""
+    since = await begin(server, exporter, attempt, answered(200))
+    for code, amount in ((200, 90), (500, 10)):
+        exporter.add(f"pod-{attempt}", answered(code), amount)
+        async with polling(server.url) as (poller, listener):
+            poller.watch(FRAUD, target(attempt, since, ERRORS))
+            await listener.counts(ERRORS, 0 if code == 200 else 10, 90 if code == 200 else 100)
+
+
+def spec(*slos: Slo) -> ModelRolloutSpec:
+    return ModelRolloutSpec.model_validate(
+        {
+            "model": {"version": "2"},
+            "template": {"spec": {"containers": [{"name": "server", "image": "scorer"}]}},
+            "server": "mlserver",
+            "slos": [slo.to_wire() for slo in slos],
+        }
+    )
+
+
+async def test_preflight_asks_the_real_parser_and_the_real_names(
+    server: PrometheusServer, exporter: Exporter, attempt: int
+) -> None:
+    """A query without data is fine as long as its metric exists; what was mistyped is told from what has no traffic."""
+    for series in ("model_drift_score", 'part{of="a"}', 'part{of="b"}'):
+        exporter.set(f"pod-{attempt}", series, 0.1)
+    await scraped(server.url, attempt)
+    source = Prometheus(server.url)
+    slos = [
+        free("no-traffic-yet", 'model_drift_score{modelrollout_io_colour="$stable"}'),
+        free("mistyped", "max(model_drift_scores)"),
+        free("broken", "max(model_drift_score"),
+        free("senseless", "part + on() part"),
+        free("many", "part"),
+        SLOW.model_copy(update={"slower_than": "120ms"}),
+    ]
+    found = await check(source, spec(ERRORS, *slos), SCOPE, serving_for=timedelta(hours=1))
+    source.close()
+    by_slo = {obstacle.message.split('"')[1]: obstacle for obstacle in found}
+    assert {name: obstacle.reason for name, obstacle in by_slo.items()} == {
+        "mistyped": "MetricNotFound",
+        "broken": "QueryInvalid",
+        "senseless": "QueryInvalid",
+        "many": "QueryInvalid",
+        "slow": "ThresholdNotOnBucketEdge",
+    }
+    assert "did you mean model_drift_score?" in by_slo["mistyped"].message
+    assert "1:22: parse error" in by_slo["broken"].message
+    assert "2 series" in by_slo["many"].message
+    assert "100ms or 250ms" in by_slo["slow"].message
+
+
+async def test_preflight_tells_lost_labels_from_missing_targets(
+    server: PrometheusServer, exporter: Exporter, attempt: int
+) -> None:
+    exporter.set(f"pod-{attempt}", "started", 1)
+    await scraped(server.url, attempt)
+    source = Prometheus(server.url)
+
+    async def found(rollout: str, served: timedelta) -> list[tuple[str, str]]:
+        scope = Scope(namespace="ml", rollout=rollout, stable=Colour.GREEN, candidate=Colour.BLUE)
+        return [(one.reason, one.message) for one in await check(source, spec(ERRORS), scope, serving_for=served)]
+
+    hour, moment = timedelta(hours=1), timedelta(seconds=1)
+    assert await found("fraud", hour) == []
+    assert await found("missing", moment) == []
+    ((reason, message),) = await found("missing", hour)
+    assert (reason, "that finds the pods is missing" in message) == ("MetricNotFound", True)
+    ((reason, message),) = await found("lost", moment)
+    assert (reason, "carry the pod labels over" in message) == ("MetricNotFound", True)
+    ((reason, message),) = await found("down", hour)
+    assert (reason, "failed to scrape every pod of ml/down" in message) == ("TargetDown", True)
+    source.close()

@@ -1,0 +1,363 @@
+"""Everything wrong that can be seen at apply is refused there, with the field named and the fix in words."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from kubernetes.client import ApiClient, ApiException
+from support.rollouts import ABSENT, WHOLE, Complaint, Object, Rollouts, changed, complaints, field_of, valid
+
+CONTAINER = "spec.template.spec.containers.0"
+GATEWAY = "spec.traffic.gatewayAPI"
+BLUE_GREEN = "spec.strategy.blueGreen"
+STEPS = "spec.strategy.canary.steps"
+STEP = f"{STEPS}.0"
+
+
+@dataclass(frozen=True)
+class Bad:
+    """A wrong input: what is changed in `valid()` and how the refusal words it.
+
+    The refusal must name the field that was changed first, unless it is another one that has to be mended. Server-side
+    apply finds unknown fields, wrong types and repeated keys in words of its own, before the schema is looked at.
+    """
+
+    what: str
+    changes: Object
+    words: str
+    field: str = ""
+    applied: str = ""
+
+    def is_named_by(self, complaint: Complaint) -> bool:
+        named = self.field or field_of(next(iter(self.changes)))
+        return complaint.field == named and self.words in complaint.message
+
+
+def missing(path: str, **others: Any) -> Bad:
+    return Bad(f"no {path}", {path: ABSENT, **others}, "Required value")
+
+
+def unknown(path: str, value: Any = "x") -> Bad:
+    name = field_of(path)
+    declared = f".{name}: field not declared in schema"
+    return Bad(f"unknown {name}", {path: value}, f'unknown field "{name}"', WHOLE, applied=declared)
+
+
+def mistyped(path: str, value: Any, wanted: str) -> Bad:
+    expected = "numeric" if wanted == "integer" else wanted
+    leaf = path.rpartition(".")[2]
+    what = f"{path} is {value!r}"
+    return Bad(what, {path: value}, f"must be of type {wanted}", applied=f".{leaf}: expected {expected}")
+
+
+def repeated(path: str, value: list[Any]) -> Bad:
+    return Bad(f"twice the same in {path}", {path: value}, "Duplicate value", f"{path}[1]", applied="duplicate entries")
+
+
+def outside(path: str, value: Any, *allowed: str) -> Bad:
+    supported = ", ".join(f'"{one}"' for one in allowed)
+    return Bad(f"{path} is {value!r}", {path: value}, f"supported values: {supported}")
+
+
+def below(path: str, value: int, least: int = 1) -> Bad:
+    return Bad(f"{path} is {value}", {path: value}, f"should be greater than or equal to {least}")
+
+
+def above(path: str, value: int, most: int) -> Bad:
+    return Bad(f"{path} is {value}", {path: value}, f"should be less than or equal to {most}")
+
+
+def no_duration(path: str, value: str) -> Bad:
+    return Bad(
+        f"{path} is {value!r}", {path: value}, "must be a duration such as 90s, 5m, 1h30m or 120ms (a day is 24h)"
+    )
+
+
+def no_time(path: str, value: str) -> Bad:
+    return Bad(f"{path} is {value!r}", {path: value}, "must be longer than 0s")
+
+
+def steps(what: str, words: str, *weights: int) -> Bad:
+    return Bad(what, {STEPS: [{"weight": weight} for weight in weights]}, words)
+
+
+def no_share(value: str) -> Bad:
+    words = "is a share of the requests, from 0% to under 100%, such as 0.5%"
+    return Bad(f"limit of a metric is {value!r}", {"spec.slos.0.limit": value}, words)
+
+
+NAMES = [
+    Bad("name of 58 characters", {"metadata.name": "s" * 58}, "at most 57 characters"),
+    Bad("name starts with a digit", {"metadata.name": "2scorer"}, "must start with a letter"),
+    Bad("name with a dot", {"metadata.name": "fraud.scorer"}, "only lower-case letters, digits and hyphens"),
+    Bad("name of another one's colour", {"metadata.name": "scorer-blue"}, "must not end with -blue or -green"),
+]
+
+MODEL = [
+    missing("spec"),
+    unknown("spec.strateggy", {}),
+    missing("spec.model"),
+    missing("spec.model.version"),
+    mistyped("spec.model.version", 2.1, "string"),
+    Bad("version with a plus", {"spec.model.version": "2.1.0+build5"}, "write 2.1.0-build5 instead of 2.1.0+build5"),
+    Bad("version with a slash", {"spec.model.version": "v2/1"}, "must be a label value: letters, digits"),
+    Bad("empty version", {"spec.model.version": ""}, "must be a label value"),
+    Bad("version of 64 characters", {"spec.model.version": "1" * 64}, "may not be more than 63"),
+    Bad("uri with a space", {"spec.model.uri": "s3://models/a b"}, "must hold no spaces"),
+    Bad("model name in two lines", {"spec.model.name": "a\nb"}, "must hold no spaces or line breaks"),
+    outside("spec.server", "tritn", "mlserver"),
+    below("spec.replicas", 0),
+    mistyped("spec.replicas", "two", "integer"),
+    mistyped("spec.paused", "yes", "boolean"),
+    outside("spec.deletionPolicy", "Keep", "Retain", "Delete"),
+]
+
+PORTS = [
+    below("spec.service.port", 0),
+    above("spec.service.port", 70000, 65535),
+    mistyped("spec.service.port", "80", "integer"),
+    Bad("target port 0", {"spec.service.targetPort": 0}, "a number from 1 to 65535, or the name of a container port"),
+    Bad("target port 70000", {"spec.service.targetPort": 70000}, "a number from 1 to 65535"),
+    Bad("target port that no container has", {"spec.service.targetPort": "grpc"}, "name a port so in the template"),
+    Bad("number of a target port in quotes", {"spec.service.targetPort": "8080"}, "or set targetPort to a number"),
+    Bad(
+        "target port by default, without ports",
+        {"spec.service": ABSENT, f"{CONTAINER}.ports": ABSENT},
+        "name a port so in the template",
+        "spec.service.targetPort",
+    ),
+    above(f"{CONTAINER}.ports.0.containerPort", 70000, 65535),
+    Bad("name of a port too long", {f"{CONTAINER}.ports.0.name": "h" * 16}, "may not be more than 15"),
+    Bad("name of a port in capitals", {f"{CONTAINER}.ports.0.name": "HTTP"}, "only lower-case letters, digits"),
+]
+
+TEMPLATE = [
+    missing("spec.template"),
+    missing("spec.template.spec"),
+    unknown("spec.template.containers", []),
+    missing("spec.template.spec.containers"),
+    Bad("no containers", {"spec.template.spec.containers": []}, "should have at least 1 items"),
+    missing(f"{CONTAINER}.image"),
+    Bad("image with a space", {f"{CONTAINER}.image": "scorer: 2"}, "must be the name of an image, without spaces"),
+    Bad(
+        "container without a name",
+        {f"{CONTAINER}.name": ABSENT},
+        "Required value",
+        applied='omits all key fields ["name"]',
+    ),
+    Bad("name of a container in capitals", {f"{CONTAINER}.name": "Server"}, "only lower-case letters, digits"),
+    repeated("spec.template.spec.containers", [{"name": "a", "image": "a"}] * 2),
+    outside("spec.template.spec.restartPolicy", "Never", "Always"),
+    Bad("variable of the operator", {f"{CONTAINER}.env.0.name": "MODEL_VERSION"}, "remove it here and set spec.model"),
+    Bad(
+        "variable of the operator, in an init container",
+        {
+            "spec.template.spec.initContainers": [
+                {"name": "fetch", "image": "fetch", "env": [{"name": "MODEL_URI", "value": "s3://models/other"}]}
+            ]
+        },
+        "remove it here and set spec.model",
+        "spec.template.spec.initContainers[0].env[0].name",
+    ),
+    mistyped(f"{CONTAINER}.env.0.value", 5, "string"),
+    Bad(
+        "label of the operator",
+        {"spec.template.metadata.labels": {"modelrollout.io/colour": "blue"}},
+        "are set by the operator: remove them from the template",
+    ),
+    Bad(
+        "label with a space",
+        {"spec.template.metadata.labels.app": "a b"},
+        "must be a label value",
+        "spec.template.metadata.labels[app]",
+    ),
+    mistyped("spec.template.metadata.annotations.team", True, "string"),
+]
+
+TRAFFIC = [
+    Bad("two routers", {"spec.traffic.replicas": {}}, "remove either gatewayAPI or replicas", "spec.traffic"),
+    unknown("spec.traffic.gatewayApi", {}),
+    Bad(
+        "unknown way with the unreachable",
+        {"spec.traffic": {"replicas": {"unreachable": "Ignore"}}},
+        'supported values: "Skip", "Refuse"',
+        "spec.traffic.replicas.unreachable",
+    ),
+    Bad("traffic without a router", {"spec.traffic": {}}, "name a router, such as replicas: {}"),
+    Bad(
+        "gatewayAPI: and nothing after it",
+        {GATEWAY: None},
+        "name a router, such as replicas: {}",
+        "spec.traffic",
+        "spec.traffic.gatewayAPI in body must be of type object",
+    ),
+    missing(f"{GATEWAY}.parentRefs"),
+    Bad("no parents", {f"{GATEWAY}.parentRefs": []}, "should have at least 1 items"),
+    missing(f"{GATEWAY}.parentRefs.0.name"),
+    Bad("same parent twice", {f"{GATEWAY}.parentRefs": [{"name": "a"}, {"name": "a"}]}, "remove the repeated one"),
+    Bad(
+        "Service as parent, in the group of Gateways",
+        {f"{GATEWAY}.parentRefs.0.kind": "Service"},
+        "set group to the empty string",
+        field_of(f"{GATEWAY}.parentRefs.0.group"),
+    ),
+    Bad("host name with a scheme", {f"{GATEWAY}.hostnames.0": "https://a.example.com"}, "no scheme, no port"),
+    Bad("host name with a port", {f"{GATEWAY}.hostnames.0": "a.example.com:80"}, "no scheme, no port"),
+    repeated(f"{GATEWAY}.hostnames", ["a.example.com"] * 2),
+    Bad("path prefix without slash", {f"{GATEWAY}.pathPrefix": "v2"}, "must be a path that starts with /"),
+    Bad("path prefix that no route takes", {f"{GATEWAY}.pathPrefix": "/v2/../admin"}, "must hold no empty, . or .."),
+]
+
+STRATEGY = [
+    Bad("two strategies", {"spec.strategy.blueGreen": {}}, "remove either canary or blueGreen", "spec.strategy"),
+    unknown("spec.strategy.rainbow", {}),
+    Bad("strategy without one", {"spec.strategy": {}}, "or remove strategy for canary"),
+    Bad(
+        "blueGreen: and nothing after it",
+        {"spec.strategy": {"blueGreen": None}},
+        "name a strategy, such as blueGreen: {} for its defaults",
+        applied="spec.strategy.blueGreen in body must be of type object",
+    ),
+    Bad("no steps", {STEPS: []}, "should have at least 1 items"),
+    steps("33 steps", "must have at most 32 items", *range(1, 33), 100),
+    steps("weights descend", "put the steps in order", 25, 5, 100),
+    steps("a weight twice", "remove the repeated step", 5, 5, 100),
+    steps("last weight is not 100", "add a step with weight 100", 5, 50),
+    Bad(
+        "blue/green does not end at 100",
+        {"spec.strategy": {"blueGreen": {"steps": [{"weight": 50}]}}},
+        "add a step with weight 100",
+        f"{BLUE_GREEN}.steps",
+    ),
+    above(f"{STEP}.weight", 101, 100),
+    below(f"{STEP}.weight", -1),
+    below(f"{STEP}.weight", 0),
+    mistyped(f"{STEP}.weight", "5%", "integer"),
+    missing(f"{STEP}.weight"),
+    unknown(f"{STEP}.wieght", 5),
+    no_duration(f"{STEP}.hold", "2 hours"),
+    no_duration(f"{STEP}.hold", "1d"),
+    no_duration(f"{STEP}.hold", "300"),
+    no_duration(f"{STEP}.hold", "-5m"),
+    no_duration(f"{STEP}.hold", "9999999h"),
+    no_duration(f"{STEP}.deadline", "1.5h"),
+    mistyped(f"{STEP}.hold", 300, "string"),
+    Bad("deadline before the end of the hold", {f"{STEP}.deadline": "30s"}, "lengthen deadline or shorten hold"),
+    Bad(
+        "deadline of nothing",
+        {STEP: {"weight": 5, "hold": "0s", "deadline": "0s"}},
+        "must be longer than 0s",
+        field_of(f"{STEP}.deadline"),
+    ),
+    Bad(
+        "onDeadline without deadline",
+        {STEP: {"weight": 5, "onDeadline": "Revert"}},
+        "add one, or remove onDeadline",
+        field_of(f"{STEP}.onDeadline"),
+    ),
+    outside(f"{STEP}.onDeadline", "Abort", "Hold", "Revert", "Advance"),
+]
+
+SLOS = [
+    Bad("SLO of nothing", {"spec.slos.0.metric": ABSENT}, "name one of metric and query", "spec.slos[0]"),
+    Bad("SLO of two things", {"spec.slos.0.query": {"value": "1"}}, "name one of metric and query", "spec.slos[0]"),
+    missing("spec.slos.0.limit"),
+    Bad("SLO without a name", {"spec.slos.0.name": ABSENT}, "Required value", applied='omits all key fields ["name"]'),
+    Bad("name of an SLO in words", {"spec.slos.0.name": "Error Ratio"}, "only lower-case letters, digits and hyphens"),
+    repeated("spec.slos", [{"name": "errors", "metric": "error-ratio", "limit": "1%"}] * 2),
+    Bad(
+        "17 SLOs",
+        {"spec.slos": [{"name": f"s{n}", "metric": "error-ratio", "limit": "1%"} for n in range(17)]},
+        "must have at most 16 items",
+    ),
+    outside("spec.slos.0.metric", "error-rate", "error-ratio", "latency"),
+    Bad("latency without threshold", {"spec.slos.1.slowerThan": ABSENT}, "set it, such as 120ms"),
+    Bad(
+        "threshold of something else", {"spec.slos.0.slowerThan": "100ms"}, "belongs to metric latency: remove it here"
+    ),
+    no_duration("spec.slos.1.slowerThan", "100"),
+    no_time("spec.slos.1.slowerThan", "0ms"),
+    mistyped("spec.slos.0.limit", 0.5, "string"),
+    Bad("limit with a comma", {"spec.slos.0.limit": "0,5%"}, "must be a number such as 0.3, or a share such as 0.1%"),
+    Bad("limit of a query in words", {"spec.slos.2.limit": "low"}, "must be a number such as 0.3"),
+    no_share("0.5"),
+    no_share("120ms"),
+    no_share("-1%"),
+    no_share("100%"),
+    no_time("spec.slos.0.window", "0s"),
+    no_duration("spec.slos.0.window", "short"),
+    below("spec.slos.0.minSamples", 0),
+    below("spec.slos.0.consecutiveBreaches", 0),
+    outside("spec.slos.0.source", "Mesh", "Server", "Gateway"),
+    Bad("source of a query", {"spec.slos.2.source": "Server"}, "source belongs to metric: remove it here"),
+    Bad("source Server without a server", {"spec.server": ABSENT}, "source Server needs spec.server", "spec.slos"),
+    Bad(
+        "source Gateway without a gateway",
+        {"spec.traffic": {"replicas": {}}, "spec.slos.1.source": "Gateway"},
+        "source Gateway needs traffic.gatewayAPI",
+        "spec.slos",
+    ),
+    Bad(
+        "metric from nowhere",
+        {"spec.traffic": ABSENT, "spec.server": ABSENT, "spec.slos.1.source": ABSENT},
+        "set spec.server, or route with traffic.gatewayAPI, or use query",
+        "spec.slos",
+    ),
+    Bad("empty query", {"spec.slos.2.query.value": ""}, "should be at least 1 chars long"),
+    Bad("unknown variable", {"spec.slos.2.query.value": 'x{c="$canary"}'}, "only these are filled in: $namespace,"),
+    Bad("longer variable", {"spec.slos.2.query.value": 'x{c="$candidate2"}'}, "correct the others"),
+    Bad("unknown variable in braces", {"spec.slos.2.query.value": 'x{c="${canary}"}'}, "correct the others"),
+]
+
+REST = [
+    missing("spec.warmUp.path"),
+    Bad("warm-up without slash", {"spec.warmUp.path": "v2/infer"}, "must be a path that starts with /"),
+    Bad("warm-up of a URL", {"spec.warmUp.path": "http://a/v2"}, "must be a path that starts with /"),
+    outside("spec.warmUp.method", "PUT", "GET", "POST"),
+    Bad("GET with a body", {"spec.warmUp.method": "GET"}, "remove body, or set method to POST", "spec.warmUp.body"),
+    below("spec.warmUp.requests", 0),
+    no_time("spec.warmUp.timeout", "0s"),
+    Bad("content type in a word", {"spec.warmUp.contentType": "json"}, "must be a content type such as"),
+    no_duration("spec.rollback.keepWarm", "1d"),
+    no_time("spec.progressDeadline", "0m"),
+    mistyped("spec.progressDeadline", 600, "string"),
+]
+
+REFUSED = NAMES + MODEL + PORTS + TEMPLATE + TRAFFIC + STRATEGY + SLOS + REST
+
+
+@pytest.fixture
+def rollouts(client: ApiClient) -> Rollouts:
+    return Rollouts(client, "default")
+
+
+@pytest.mark.parametrize("bad", REFUSED, ids=lambda bad: bad.what)
+def test_refuses_to_create(bad: Bad, rollouts: Rollouts) -> None:
+    with pytest.raises(ApiException) as refusal:
+        rollouts.create(changed(valid(), bad.changes), dry_run=True)
+    said = complaints(refusal.value)
+    assert any(bad.is_named_by(complaint) for complaint in said), said
+
+
+@pytest.mark.parametrize("bad", REFUSED, ids=lambda bad: bad.what)
+def test_refuses_to_apply_server_side(bad: Bad, rollouts: Rollouts) -> None:
+    with pytest.raises(ApiException) as refusal:
+        rollouts.apply(changed(valid(), bad.changes), dry_run=True)
+    said = complaints(refusal.value)
+    if bad.applied:
+        assert any(bad.applied in complaint.message for complaint in said), said
+    else:
+        assert any(bad.is_named_by(complaint) for complaint in said), said
+
+
+def test_the_object_that_rows_change_is_right(rollouts: Rollouts) -> None:
+    rollouts.create(valid(), dry_run=True)
+    rollouts.apply(valid(), dry_run=True)
+
+
+def test_refuses_a_bad_change_to_what_is_right(rollouts: Rollouts, namespace: str) -> None:
+    there = Rollouts(rollouts.client, namespace)
+    there.apply(valid())
+    with pytest.raises(ApiException) as refusal:
+        there.apply(changed(valid(), {"spec.slos.0.limit": "5"}))
+    assert complaints(refusal.value)[0].field == "spec.slos[0].limit"

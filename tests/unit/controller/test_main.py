@@ -1,0 +1,125 @@
+import json
+import logging
+from datetime import timedelta
+
+import pytest
+from click.testing import CliRunner
+from modelrollout.controller import main as module
+from modelrollout.controller.kinds import Key
+from modelrollout.controller.logs import RolloutLog, configure
+from modelrollout.controller.main import main
+from modelrollout.controller.settings import Settings
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+    started: list[Settings] = []
+
+    async def run(settings: Settings) -> int:
+        started.append(settings)
+        return 3
+
+    monkeypatch.setattr(module, "run", run)
+    monkeypatch.setattr(module, "configure", lambda **_: None)
+    return started
+
+
+def test_help_names_every_option_and_its_default() -> None:
+    text = CliRunner().invoke(main, ["--help"]).output
+    for option in Settings.__dataclass_fields__:
+        assert f"--{option.replace('namespaces', 'namespace').replace('_', '-')}" in text
+    assert "[default: 500ms]" in text
+
+
+def test_starts_with_its_defaults_and_ends_with_the_status_of_the_run(started: list[Settings]) -> None:
+    assert CliRunner().invoke(main, []).exit_code == 3
+    assert started == [
+        Settings(
+            prometheus_url=None,
+            namespaces=(),
+            log_format="text",
+            log_level="info",
+            metrics_port=8080,
+            poll_interval=timedelta(seconds=0.5),
+            workers=32,
+            resync=timedelta(minutes=10),
+        )
+    ]
+
+
+def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -> None:
+    environment = {
+        "MODELROLLOUT_PROMETHEUS_URL": "http://prometheus:9090",
+        "MODELROLLOUT_NAMESPACE": "ml risk",
+        "MODELROLLOUT_LOG_FORMAT": "json",
+        "MODELROLLOUT_LOG_LEVEL": "debug",
+        "MODELROLLOUT_METRICS_PORT": "9000",
+        "MODELROLLOUT_POLL_INTERVAL": "2s",
+        "MODELROLLOUT_WORKERS": "4",
+        "MODELROLLOUT_RESYNC": "1h",
+    }
+    CliRunner().invoke(main, [], env=environment)
+    assert started == [
+        Settings(
+            prometheus_url="http://prometheus:9090",
+            namespaces=("ml", "risk"),
+            log_format="json",
+            log_level="debug",
+            metrics_port=9000,
+            poll_interval=timedelta(seconds=2),
+            workers=4,
+            resync=timedelta(hours=1),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        (["--poll-interval=often"], "'often' is not a duration"),
+        (["--resync=0s"], "must be longer than zero"),
+        (["--workers=0"], "0 is not in the range"),
+        (["--log-format=xml"], "'xml' is not one of"),
+    ],
+)
+def test_wrong_options_are_refused_with_their_name(options: list[str], complaint: str) -> None:
+    result = CliRunner().invoke(main, options)
+    assert result.exit_code == 2
+    assert complaint in result.output
+    assert options[0].split("=")[0] in result.output
+
+
+@pytest.fixture
+def _restored_logging() -> object:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_json_lines_say_which_rollout_and_which_attempt(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(log_format="json", level="info")
+    RolloutLog(logging.getLogger("x"), Key("ml", "scorer"), 3).warning("reverting: %s", "breach")
+    line = json.loads(capsys.readouterr().err)
+    assert line.pop("time")
+    assert line == {
+        "level": "WARNING",
+        "logger": "x",
+        "message": "reverting: breach",
+        "namespace": "ml",
+        "rollout": "scorer",
+        "attempt": 3,
+    }
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_text_lines_say_so_too_and_others_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    configure(log_format="text", level="info")
+    RolloutLog(logging.getLogger("x"), Key("ml", "scorer"), 3).info("promoted")
+    logging.getLogger("x").info("ready")
+    logging.getLogger("kopf.objects").info("Handler 'deployments' succeeded.")
+    first, second = capsys.readouterr().err.splitlines()
+    assert first.endswith("INFO    [ml/scorer#3] promoted")
+    assert second.endswith("INFO    ready")

@@ -1,0 +1,76 @@
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from modelrollout.api.status import SloStatus, Verdict
+from modelrollout.controller.own_metrics import OwnMetrics
+from modelrollout.controller.queue import Priority
+from modelrollout.controller.readings import ReadingsBoard
+from modelrollout.engine.snapshot import Readings
+from unit.controller.fake_cluster import KEY, START
+
+
+class Board(ReadingsBoard):
+    """A board, and how often it has called for a look."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+        super().__init__(enqueue=self._count, metrics=OwnMetrics())
+
+    def _count(self, key: Any, priority: Priority) -> None:
+        assert (key, priority) == (KEY, Priority.READINGS)
+        self.calls += 1
+
+
+def slo(verdict: Verdict = Verdict.PASS, *, at: datetime = START, reason: str = "WithinLimit") -> SloStatus:
+    return SloStatus(name="errors", verdict=verdict, reason=reason, at=at)
+
+
+def readings(*slos: SloStatus, seconds: float = 0, stage: int = 0) -> Readings:
+    looked_at = START + timedelta(seconds=seconds)
+    return Readings(attempt=1, stage=stage, looked_at=looked_at, by_slo={one.name: one for one in slos})
+
+
+@pytest.fixture
+def board() -> Board:
+    board = Board()
+    board.post(KEY, readings(slo()))
+    assert board.calls == 1
+    return board
+
+
+def test_the_same_again_calls_for_nobody_but_is_kept(board: Board) -> None:
+    newer = readings(slo(at=START + timedelta(seconds=1)), seconds=1)
+    board.post(KEY, newer)
+    assert board.calls == 1
+    assert board.get(KEY) == newer
+
+
+@pytest.mark.parametrize(
+    "news",
+    [
+        pytest.param(readings(slo(Verdict.BREACH)), id="another verdict"),
+        pytest.param(readings(slo(Verdict.PASS, reason="Other")), id="another reason"),
+        pytest.param(readings(slo(), stage=1), id="another stage"),
+        pytest.param(readings(), id="another list of SLOs"),
+        pytest.param(readings(slo(), seconds=30), id="a value that the status may show by now"),
+    ],
+)
+def test_news_call_for_a_look(board: Board, news: Readings) -> None:
+    board.post(KEY, news)
+    assert board.calls == 2
+
+
+def test_every_breach_on_new_samples_counts_and_the_same_one_does_not(board: Board) -> None:
+    for number, seconds in enumerate((1, 2, 3), start=2):
+        breach = slo(Verdict.BREACH, at=START + timedelta(seconds=seconds))
+        board.post(KEY, readings(breach, seconds=seconds))
+        board.post(KEY, readings(breach, seconds=seconds + 0.5))
+        assert board.calls == number
+
+
+def test_what_is_forgotten_is_news_again(board: Board) -> None:
+    board.forget(KEY)
+    assert board.get(KEY) is None
+    board.post(KEY, readings(slo()))
+    assert board.calls == 2

@@ -1,0 +1,237 @@
+"""A cluster small enough to think about: what the API server stores, pods that come and go, and a shell that can die.
+
+It stands in for the controller and for Kubernetes where the engine's decisions are tested by the ten thousand; the real
+ones are met in tests/cluster and tests/e2e.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, SloStatus, Verdict
+from modelrollout.engine import effects as fx
+from modelrollout.engine.capacity import share, splits_by_pods
+from modelrollout.engine.decide import decide
+from modelrollout.engine.snapshot import Obstacle, Readings, Route, Snapshot, Workload
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+GATEWAY = {"gatewayAPI": {"parentRefs": [{"name": "public"}]}}
+
+
+class ConflictError(Exception):
+    """The object has changed since it was read."""
+
+
+def make_spec(version: str = "1.0.0", **changes: Any) -> ModelRolloutSpec:
+    """A small valid spec; keyword arguments are fields of the wire format."""
+    wire: dict[str, Any] = {
+        "model": {"version": version},
+        "replicas": 4,
+        "template": {"spec": {"containers": [{"name": "server", "image": "server:1"}]}},
+        "traffic": GATEWAY,
+        "strategy": {"canary": {"steps": [{"weight": w, "hold": "1m"} for w in (10, 50, 100)]}},
+        "slos": [{"name": "errors", "metric": "error-ratio", "limit": "1%", "consecutiveBreaches": 2}],
+    }
+    return ModelRolloutSpec.model_validate(wire | changes)
+
+
+@dataclass
+class World:
+    """The state of the world; `reconcile` is one look and one decision of the operator."""
+
+    spec: ModelRolloutSpec
+    now: datetime = START
+    generation: int = 1
+    status: ModelRolloutStatus = field(default_factory=ModelRolloutStatus)
+    status_version: int = 1
+    workloads: dict[Colour, Workload] = field(default_factory=dict)
+    weights: dict[Colour, int] | None = None
+    """What the routing object says: weights, or for the replicas router which colours are selected (nonzero)."""
+    route_version: int = 1
+    warmed: set[tuple[Colour, int]] = field(default_factory=set)
+    obstacles: tuple[Obstacle, ...] = ()
+    preflighted: bool = True
+    verdict: Verdict = Verdict.PASS
+    looking: bool = True
+    last_look: timedelta = timedelta()
+    """How long ago Prometheus was last looked at."""
+    finalizer: bool = False
+    deleting: bool = False
+    gone: bool = False
+    kept: Colour | None = None
+    watch: fx.Watch | None = None
+    events: list[fx.Emit] = field(default_factory=list)
+    log: list[fx.Effect] = field(default_factory=list)
+
+    # --- what the operator sees and does
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(
+            name="scorer",
+            namespace="ml",
+            generation=self.generation,
+            spec=self.spec,
+            status=ModelRolloutStatus.model_validate(self.status.to_wire()),
+            workloads=dict(self.workloads),
+            route=self._route(),
+            readings=self._readings(),
+            obstacles=self.obstacles,
+            preflighted=self.preflighted,
+            warmed=frozenset(self.warmed),
+            deleting=self.deleting,
+            has_finalizer=self.finalizer,
+        )
+
+    def reconcile(self, *, crash_after: int | None = None) -> fx.Decision:
+        """Look, decide, and carry out the effects, or only the first few of them."""
+        return self.carry_out(self.snapshot(), self.status_version, crash_after=crash_after)
+
+    def carry_out(self, seen: Snapshot, seen_version: int, *, crash_after: int | None = None) -> fx.Decision:
+        """Act on what was seen, perhaps long ago."""
+        decision = decide(seen, self.now)
+        effects = decision.effects if crash_after is None else decision.effects[:crash_after]
+        try:
+            for effect in effects:
+                self._apply(effect, seen_version)
+                self.log.append(effect)
+        except ConflictError:
+            return decision
+        if crash_after is None:
+            self.watch = decision.watch
+        return decision
+
+    def settle(self, *, rounds: int = 50) -> fx.Decision:
+        """Reconcile and let pods follow until nothing changes any more at this moment."""
+        for _ in range(rounds):
+            before = self._state()
+            decision = self.reconcile()
+            self.pods_follow()
+            if self._state() == before:
+                return decision
+        raise AssertionError(f"not settled after {rounds} rounds: {self.status.phase}, {self.log[-5:]}")
+
+    def run_for(self, duration: timedelta, step: timedelta = timedelta(seconds=5)) -> None:
+        """Let time pass in steps, settling at each."""
+        end = self.now + duration
+        while self.now < end:
+            self.now = min(self.now + step, end)
+            self.settle()
+
+    # --- what the world does
+
+    def change(self, spec: ModelRolloutSpec) -> None:
+        if spec != self.spec:
+            self.spec, self.generation = spec, self.generation + 1
+
+    def pods_follow(self) -> None:
+        """Deployments are looked at and their pods become ready."""
+        for colour, workload in self.workloads.items():
+            self.workloads[colour] = replace(workload, ready=workload.desired, total=workload.desired, settled=True)
+
+    def pods_ready(self, colour: Colour, ready: int) -> None:
+        if colour in self.workloads:
+            self.workloads[colour] = replace(self.workloads[colour], ready=ready, settled=True)
+
+    def share_of(self, colour: Colour) -> float:
+        route = self._route()
+        return route.shares.get(colour, 0.0) if route else 0.0
+
+    # --- inside
+
+    def _state(self) -> tuple[Any, ...]:
+        return (self.status, self.weights, dict(self.workloads), frozenset(self.warmed), self.finalizer, self.gone)
+
+    def _route(self) -> Route | None:
+        if self.weights is None:
+            return None
+        if not splits_by_pods(self.spec):
+            shares = {colour: float(weight) for colour, weight in self.weights.items()}
+        else:
+            ready = {c: self.workloads[c].ready if w and c in self.workloads else 0 for c, w in self.weights.items()}
+            single = [colour for colour, weight in self.weights.items() if weight == 100]
+            shares = (
+                {single[0]: 100.0} if single else {c: share(candidate=ready[c], stable=ready[c.other]) for c in Colour}
+            )
+        return Route(shares=shares, token=str(self.route_version))
+
+    def _readings(self) -> Readings | None:
+        if not self.watch or not self.looking:
+            return None
+        slos = {
+            slo.name: SloStatus(name=slo.name, verdict=self.verdict, reason=f"Simulated{self.verdict}", at=self.now)
+            for slo in self.spec.slos
+        }
+        return Readings(
+            attempt=self.watch.attempt, stage=self.watch.stage, looked_at=self.now - self.last_look, by_slo=slos
+        )
+
+    def _apply(self, effect: fx.Effect, seen_version: int) -> None:
+        match effect:
+            case fx.AddFinalizer():
+                self.finalizer = True
+            case fx.WriteStatus(status=status):
+                if seen_version != self.status_version:
+                    raise ConflictError
+                if status != self.status:
+                    self.status, self.status_version = status, self.status_version + 1
+            case fx.ApplyWorkload():
+                self._apply_workload(effect)
+            case fx.ScaleWorkload(colour=colour, replicas=replicas):
+                self.workloads[colour] = replace(
+                    self.workloads[colour],
+                    desired=replicas,
+                    ready=min(self.workloads[colour].ready, replicas),
+                    settled=False,
+                )
+            case fx.SetTraffic():
+                self._set_traffic(effect)
+            case fx.WarmUp(colour=colour, attempt=attempt):
+                self.warmed.add((colour, attempt))
+            case fx.Emit():
+                self.events.append(effect)
+            case fx.Release(keep=keep):
+                self.kept = keep
+            case fx.RemoveFinalizer():
+                self.finalizer, self.gone = False, True
+
+    def _apply_workload(self, effect: fx.ApplyWorkload) -> None:
+        before = self.workloads.get(effect.colour)
+        if before and before.revision == effect.revision and before.desired == effect.replicas:
+            return
+        if before and before.revision != effect.revision:
+            assert self.share_of(effect.colour) == 0, "the template of a colour that carries requests was replaced"
+        kept = min(before.ready, effect.replicas) if before and before.revision == effect.revision else 0
+        self.workloads[effect.colour] = Workload(
+            revision=effect.revision,
+            attempt=effect.attempt,
+            desired=effect.replicas,
+            ready=kept,
+            settled=False,
+            total=effect.replicas,
+        )
+
+    def _set_traffic(self, effect: fx.SetTraffic) -> None:
+        if effect.token is not None and effect.token != str(self.route_version):
+            raise ConflictError
+        weights = {effect.stable: 100 - effect.weight, effect.stable.other: effect.weight}
+        if weights == self.weights:
+            return
+        before = {colour: self.share_of(colour) for colour in Colour}
+        self.weights, self.route_version = weights, self.route_version + 1
+        self._check_rise(before)
+
+    def _check_rise(self, before: dict[Colour, float]) -> None:
+        """Invariant 1: a share rises only on a colour that is ready, warm, and meant to have it."""
+        stable = self.status.stable
+        for colour in Colour:
+            if self.share_of(colour) <= before[colour] or (stable and stable.colour is colour):
+                continue
+            candidate, stage = self.status.candidate, self.status.stage
+            assert candidate is not None, f"{colour} got requests without being on trial"
+            assert candidate.colour is colour
+            assert candidate.warm, f"{colour} got requests before it was warm"
+            assert self.status.phase is Phase.PROGRESSING, f"{colour} got more requests in phase {self.status.phase}"
+            assert stage is not None
+            assert self.share_of(colour) <= stage.weight, f"{colour} got more than stage {stage.name} declares"
+            assert self.workloads[colour].ready > 0, f"{colour} got requests without a ready pod"

@@ -1,0 +1,219 @@
+"""The invariants of docs/architecture.md against random worlds: edits, pods, verdicts, crashes and stale views."""
+
+import os
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.api.status import Colour, Phase, Verdict
+from modelrollout.engine.capacity import splits_by_pods
+from modelrollout.engine.snapshot import Obstacle, Snapshot
+from modelrollout.engine.stages import expand
+from unit.engine.simulation import World, make_spec
+
+VERSIONS = ["1.0.0", "2.0.0", "3.0.0"]
+OBSTACLE = Obstacle(condition="MetricsReady", reason="QueryInvalid", message="does not parse")
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> dict[str, Any]:
+    """Router, strategy, policies and sizes of a rollout; the version is put in later."""
+    weights = [*sorted(draw(st.sets(st.integers(1, 99), max_size=3))), 100]
+    step = {
+        "hold": draw(st.sampled_from(["0s", "30s", "5m"])),
+        "deadline": draw(st.sampled_from([None, "10m"])),
+        "onDeadline": draw(st.sampled_from(["Hold", "Revert", "Advance"])),
+    }
+    steps = [{"weight": weight} | {k: v for k, v in step.items() if v} for weight in weights]
+    preset = draw(st.sampled_from(["canary", "blueGreen"]))
+    router = draw(st.sampled_from([{"gatewayAPI": {"parentRefs": [{"name": "public"}]}}, {"replicas": {}}]))
+    slo = {"name": "errors", "metric": "error-ratio", "limit": "1%", "consecutiveBreaches": draw(st.integers(1, 3))}
+    return {
+        "replicas": draw(st.integers(1, 6)),
+        "traffic": router,
+        "strategy": {preset: {"steps": steps}},
+        "slos": draw(st.sampled_from([[], [slo]])),
+        "rollback": {"keepWarm": "10m"},
+    } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}]))
+
+
+class RolloutMachine(RuleBasedStateMachine):
+    """One rollout from its creation on. The simulation itself checks what may rise and what may be replaced."""
+
+    world: World
+    plan: dict[str, Any]
+    version = "1.0.0"
+    paused = False
+    stale: tuple[Snapshot, int] | None = None
+
+    @initialize(plan=plans())
+    def create(self, plan: dict[str, Any]) -> None:
+        self.plan = plan
+        self.world = World(spec=make_spec(self.version, **plan))
+        self.world.settle()
+        self.ask_for("2.0.0")
+
+    # --- what people do
+
+    def _spec(self) -> ModelRolloutSpec:
+        return make_spec(self.version, **(self.plan | {"paused": self.paused}))
+
+    @rule(version=st.sampled_from(VERSIONS))
+    def ask_for(self, version: str) -> None:
+        self.version = version
+        self.world.change(self._spec())
+
+    @rule()
+    def pause_or_resume(self) -> None:
+        self.paused = not self.paused
+        self.world.change(self._spec())
+
+    @rule(replicas=st.integers(1, 6))
+    def scale(self, replicas: int) -> None:
+        self.plan = self.plan | {"replicas": replicas}
+        self.world.change(self._spec())
+
+    # --- what the world does
+
+    @rule(seconds=st.sampled_from([1, 10, 60, 600]))
+    def time_passes(self, seconds: int) -> None:
+        self.world.now += timedelta(seconds=seconds)
+
+    @rule()
+    def pods_follow(self) -> None:
+        self.world.pods_follow()
+
+    @rule(colour=st.sampled_from(Colour), ready=st.integers(0, 6))
+    def pods_come_and_go(self, colour: Colour, ready: int) -> None:
+        workload = self.world.workloads.get(colour)
+        if workload:
+            self.world.pods_ready(colour, min(ready, workload.desired))
+
+    @rule(verdict=st.sampled_from(Verdict), looking=st.booleans())
+    def prometheus_says(self, verdict: Verdict, looking: bool) -> None:
+        self.world.verdict, self.world.looking = verdict, looking
+
+    @rule()
+    def obstacle_comes_or_goes(self) -> None:
+        self.world.obstacles = () if self.world.obstacles else (OBSTACLE,)
+
+    # --- what the operator does
+
+    @rule()
+    def reconcile(self) -> None:
+        self._checked(self.world.reconcile)
+
+    @rule(seconds=st.sampled_from([1, 35, 310]))
+    def all_goes_on(self, seconds: int) -> None:
+        """Without this most random walks would never get far enough into a rollout to meet trouble there."""
+        self.world.now += timedelta(seconds=seconds)
+        self.world.pods_follow()
+        self._checked(self.world.reconcile)
+        self._checked(self.world.reconcile)
+
+    @rule(effects=st.integers(0, 4))
+    def crash_between_effects(self, effects: int) -> None:
+        self._checked(lambda: self.world.reconcile(crash_after=effects))
+
+    @rule()
+    def look_now_act_later(self) -> None:
+        self.stale = (self.world.snapshot(), self.world.status_version)
+
+    @precondition(lambda self: self.stale is not None)
+    @rule()
+    def act_on_a_stale_view(self) -> None:
+        """A deposed leader, or a cache that lags: it may repeat a step or make things safer, nothing else."""
+        assert self.stale
+        seen, version = self.stale
+        self.stale = None
+        self._checked(lambda: self.world.carry_out(seen, version))
+
+    def _checked(self, act: Any) -> None:
+        before = self.world.status
+        verdict, looking = self.world.verdict, self.world.looking
+        act()
+        self._check_stage_order(before)
+        self._check_silence(before, verdict, looking)
+        self._check_reasons(before)
+
+    def _check_stage_order(self, before: Any) -> None:
+        """Invariant 5: within an attempt stages come in order, each reached before the next is entered."""
+        after = self.world.status
+        if before.stage and after.stage and before.attempt == after.attempt:
+            assert after.stage.index >= before.stage.index
+
+    def _check_silence(self, before: Any, verdict: Verdict, looking: bool) -> None:
+        """Invariant 4: no evidence, no move, unless a deadline policy says so."""
+        silent = self.world.spec.slos and (verdict is Verdict.INCONCLUSIVE or not looking)
+        stage = before.stage
+        if not silent or stage is None or stage.weight == 0:
+            return
+        policy = next((s.on_deadline for s in expand(self.world.spec) if s.name == stage.name and s.deadline), None)
+        after = self.world.status
+        advanced = after.stage is not None and after.stage.index > stage.index and after.attempt == before.attempt
+        assert not advanced or policy == "Advance"
+        reverted_for_slo = after.last_revert and after.last_revert is not before.last_revert
+        if reverted_for_slo and after.last_revert.attempt == before.attempt:
+            assert after.last_revert.reason != "SLOBreached" or before.slos
+
+    def _check_reasons(self, before: Any) -> None:
+        """Invariant 9: what was taken back says why."""
+        after = self.world.status
+        if after.phase is Phase.REVERTING and before.phase is not Phase.REVERTING:
+            assert after.last_revert
+            assert after.last_revert.reason
+            assert after.last_revert.message
+
+    # --- what always holds
+
+    @invariant()
+    def weights_sum_to_100(self) -> None:
+        if self.world.weights is not None:
+            assert sum(self.world.weights.values()) == 100
+
+    @invariant()
+    def an_unchanged_world_is_not_written(self) -> None:
+        """Invariant 6: deciding on the same things over and over comes to an end of writing."""
+        world = replace(
+            self.world,
+            workloads=dict(self.world.workloads),
+            warmed=set(self.world.warmed),
+            events=[],
+            log=[],
+        )
+        written: list[tuple[int, int]] = []
+        for _ in range(40):
+            world.reconcile()
+            written.append((world.status_version, world.route_version))
+            if len(written) > 1 and written[-1] == written[-2]:
+                return
+        raise AssertionError(f"still writing at the same moment, in the same world: {written[-4:]}")
+
+    def teardown(self) -> None:
+        """Left alone with good news, every rollout comes to rest, and serves."""
+        if not hasattr(self, "world"):
+            return
+        world = self.world
+        world.verdict, world.looking, world.obstacles = Verdict.PASS, True, ()
+        self.paused = False
+        world.change(self._spec())
+        world.run_for(timedelta(hours=1), step=timedelta(seconds=30))
+        assert world.status.phase in (Phase.IDLE, Phase.REVERTED)
+        assert world.status.stable or world.status.last_revert
+        if world.status.stable:
+            assert world.share_of(world.status.stable.colour) == 100
+            assert world.status.phase is Phase.REVERTED or world.status.stable.version == self.version
+        assert splits_by_pods(world.spec) or world.weights is None or set(world.weights.values()) == {0, 100}
+
+
+TestInvariants = RolloutMachine.TestCase
+TestInvariants.settings = settings(
+    max_examples=int(os.environ.get("MODELROLLOUT_EXAMPLES", "150")),
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)

@@ -1,0 +1,247 @@
+"""The Helm chart, rendered by helm: what it grants, what it runs, and what it refuses."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from modelrollout import __version__
+from modelrollout.api.labels import ATTEMPT, COLOUR, NAME, VERSION
+from modelrollout.controller import kinds
+from modelrollout.controller.main import main
+from testbed import gobuild
+
+ROOT = Path(__file__).parents[3]
+CHART = ROOT / "charts" / "modelrollout"
+EVERYTHING: dict[str, Any] = {
+    "prometheus": {"url": "http://prometheus:9090"},
+    "watchNamespaces": ["ml", "risk"],
+    "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "modelPodMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+    "imagePullSecrets": [{"name": "pull"}],
+    "serviceAccount": {"annotations": {"note": "x"}},
+    "env": [{"name": "MODELROLLOUT_WORKERS", "value": "8"}],
+    "podLabels": {"team": "platform"},
+    "podAnnotations": {"note": "x"},
+    "priorityClassName": "system-cluster-critical",
+    "nodeSelector": {"disk": "fast"},
+    "tolerations": [{"operator": "Exists"}],
+    "affinity": {"nodeAffinity": {}},
+}
+
+Object = dict[str, Any]
+
+
+def helm(*args: str, values: Object) -> subprocess.CompletedProcess[str]:
+    command = [str(gobuild.program("helm")), *args, "--values=-"]
+    return subprocess.run(command, check=False, input=json.dumps(values), capture_output=True, text=True)
+
+
+@cache
+def _rendered(values: str, release: str) -> str:
+    done = helm("template", release, str(CHART), "--namespace=operators", values=json.loads(values))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def rendered(release: str = "modelrollout", **values: Any) -> list[Object]:
+    return [one for one in yaml.safe_load_all(_rendered(json.dumps(values, sort_keys=True), release)) if one]
+
+
+def of_kind(objects: list[Object], kind: str) -> list[Object]:
+    return [one for one in objects if one["kind"] == kind]
+
+
+def pod_of(objects: list[Object]) -> Object:
+    (deployment,) = of_kind(objects, "Deployment")
+    pod: Object = deployment["spec"]["template"]
+    return pod
+
+
+def arguments(objects: list[Object]) -> list[str]:
+    (container,) = pod_of(objects)["spec"]["containers"]
+    args: list[str] = container["args"]
+    return args
+
+
+def granted(rules: list[Object]) -> set[tuple[str, str, str]]:
+    """What rules allow, as (group, resource, verb)."""
+    return {
+        (group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+def used(*, cluster_wide: bool) -> Iterator[tuple[str, str, str]]:
+    """What the operator asks of the API server, kind by kind."""
+    verbs: dict[kinds.Kind, tuple[str, ...]] = dict.fromkeys(kinds.WATCHED, ("list", "watch"))
+    verbs |= dict.fromkeys(kinds.CHILDREN, ("get", "list", "watch", "create", "patch", "delete"))
+    verbs |= {kinds.MODEL_ROLLOUTS: ("get", "list", "watch", "patch"), kinds.PODS: ("list",), kinds.EVENTS: ("create",)}
+    for kind, wanted in verbs.items():
+        if kind.namespaced or cluster_wide:
+            yield from ((kind.group, kind.plural, verb) for verb in wanted)
+    yield (kinds.MODEL_ROLLOUTS.group, "modelrollouts/status", "update")
+    yield (kinds.MODEL_ROLLOUTS.group, "modelrollouts/finalizers", "update")
+    if cluster_wide:  # kopf looks which kinds there are
+        yield from (("apiextensions.k8s.io", "customresourcedefinitions", verb) for verb in ("list", "watch"))
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+def test_helm_finds_no_fault(values: Object) -> None:
+    done = helm("lint", "--strict", str(CHART), values=values)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("values", "field"),
+    [
+        ({"prometheusUrl": "http://p"}, "prometheusUrl"),
+        ({"prometheus": {"url": "prometheus:9090"}}, "/prometheus/url"),
+        ({"watchNamespaces": "ml"}, "/watchNamespaces"),
+        ({"watchNamespaces": ["ml", "ml"]}, "/watchNamespaces"),
+        ({"watchNamespaces": ["Ml"]}, "/watchNamespaces/0"),
+        ({"logging": {"format": "xml"}}, "/logging/format"),
+        ({"logging": {"level": "verbose"}}, "/logging/level"),
+        ({"image": {"tag": 1.0}}, "/image/tag"),
+        ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
+        ({"modelPodMonitor": {"interval": "fast"}}, "/modelPodMonitor/interval"),
+        ({"podAnnotations": {"build": 7}}, "/podAnnotations/build"),
+        ({"serviceAccount": {"create": False}}, "serviceAccount.name"),
+    ],
+)
+def test_wrong_values_are_refused_and_named(values: Object, field: str) -> None:
+    done = helm("template", "modelrollout", str(CHART), values=values)
+    assert done.returncode != 0
+    assert field in done.stderr
+
+
+def test_the_operator_may_do_what_it_does_and_nothing_else() -> None:
+    (role,) = of_kind(rendered(), "ClusterRole")
+    assert granted(role["rules"]) == set(used(cluster_wide=True))
+
+
+def test_in_some_namespaces_it_has_rights_there_and_nowhere_else() -> None:
+    objects = rendered(watchNamespaces=["ml", "risk"])
+    assert of_kind(objects, "ClusterRole") == of_kind(objects, "ClusterRoleBinding") == []
+    roles, bindings = of_kind(objects, "Role"), of_kind(objects, "RoleBinding")
+    assert [role["metadata"]["namespace"] for role in roles] == ["ml", "risk"]
+    assert [binding["metadata"]["namespace"] for binding in bindings] == ["ml", "risk"]
+    for role in roles:
+        assert granted(role["rules"]) == set(used(cluster_wide=False))
+
+
+@pytest.mark.parametrize("values", [{}, {"watchNamespaces": ["ml"]}, {"serviceAccount": {"name": "robot"}}])
+def test_the_rights_are_those_of_the_account_that_the_pod_runs_under(values: Object) -> None:
+    objects = rendered(**values)
+    account = pod_of(objects)["spec"]["serviceAccountName"]
+    assert [one["metadata"]["name"] for one in of_kind(objects, "ServiceAccount")] == [account]
+    for binding in (*of_kind(objects, "ClusterRoleBinding"), *of_kind(objects, "RoleBinding")):
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "name": account, "namespace": "operators"}]
+
+
+def test_accounts_and_rights_may_come_from_somewhere_else() -> None:
+    objects = rendered(rbac={"create": False}, serviceAccount={"create": False, "name": "robot"})
+    assert {one["kind"] for one in objects} == {"CustomResourceDefinition", "Service", "Deployment"}
+    assert pod_of(objects)["spec"]["serviceAccountName"] == "robot"
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+def test_the_pod_fits_the_restricted_standard_and_writes_to_no_disk(values: Object) -> None:
+    pod = pod_of(rendered(**values))["spec"]
+    assert pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    (container,) = pod["containers"]
+    assert container["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert "volumes" not in pod
+
+
+@pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
+def test_the_operator_understands_the_arguments_it_is_given(values: Object) -> None:
+    options = main.make_context("modelrollout-operator", arguments(rendered(**values))).params
+    assert options["prometheus_url"] == values.get("prometheus", {}).get("url")
+    assert list(options["namespaces"]) == values.get("watchNamespaces", [])
+    assert (options["log_format"], options["log_level"], options["metrics_port"]) == ("json", "info", 8080)
+
+
+def test_probes_metrics_and_service_meet_at_one_port() -> None:
+    objects = rendered()
+    (container,) = pod_of(objects)["spec"]["containers"]
+    (port,) = container["ports"]
+    assert f"--metrics-port={port['containerPort']}" in container["args"]
+    assert container["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": port["name"]}
+    assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": port["name"]}
+    (service,) = of_kind(objects, "Service")
+    assert service["spec"]["ports"][0]["targetPort"] == port["name"]
+
+
+def test_two_operators_never_run_side_by_side() -> None:
+    (deployment,) = of_kind(rendered(), "Deployment")
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_selectors_find_the_pod() -> None:
+    objects = rendered(**EVERYTHING)
+    labels = pod_of(objects)["metadata"]["labels"].items()
+    (deployment,), (service,) = of_kind(objects, "Deployment"), of_kind(objects, "Service")
+    monitor = next(one for one in of_kind(objects, "PodMonitor") if one["metadata"]["name"] == "modelrollout")
+    assert deployment["spec"]["selector"]["matchLabels"].items() <= labels
+    assert service["spec"]["selector"].items() <= labels
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [("modelrollout", "modelrollout"), ("prod", "prod-modelrollout"), ("x" * 53, "x" * 53 + "-modelroll")],
+)
+def test_objects_are_named_after_the_release(release: str, name: str) -> None:
+    (deployment,) = of_kind(rendered(release), "Deployment")
+    assert deployment["metadata"]["name"] == name
+
+
+def test_crds_are_upgraded_with_the_release_and_outlive_it() -> None:
+    ours = {path.name: yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.yaml")}
+    installed = of_kind(rendered(), "CustomResourceDefinition")
+    assert [crd["spec"] for crd in installed] == [crd["spec"] for crd in ours.values()]
+    for crd in installed:
+        assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
+
+
+def test_crds_may_be_left_to_somebody_else() -> None:
+    assert of_kind(rendered(crds={"install": False}), "CustomResourceDefinition") == []
+
+
+def test_monitors_are_only_there_where_they_are_asked_for() -> None:
+    assert of_kind(rendered(), "PodMonitor") == []
+
+
+def test_model_pods_are_scraped_with_the_labels_that_the_queries_ask_for() -> None:
+    objects = rendered(modelPodMonitor={"enabled": True, "port": "prom", "path": "/q/metrics", "interval": "1s"})
+    (monitor,) = of_kind(objects, "PodMonitor")
+    assert set(monitor["spec"]["podTargetLabels"]) == {NAME, COLOUR, ATTEMPT, VERSION}
+    assert monitor["spec"]["selector"] == {"matchExpressions": [{"key": NAME, "operator": "Exists"}]}
+    assert monitor["spec"]["namespaceSelector"] == {"any": True}
+    assert monitor["spec"]["podMetricsEndpoints"] == [{"port": "prom", "path": "/q/metrics", "interval": "1s"}]
+
+
+def test_model_pods_are_scraped_where_the_operator_looks() -> None:
+    objects = rendered(modelPodMonitor={"enabled": True}, watchNamespaces=["ml"])
+    (monitor,) = of_kind(objects, "PodMonitor")
+    assert monitor["spec"]["namespaceSelector"] == {"matchNames": ["ml"]}
+
+
+def test_the_chart_is_of_this_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["version"] == chart["appVersion"] == __version__
+    (container,) = pod_of(rendered())["spec"]["containers"]
+    assert container["image"] == f"modelrollout-operator:{__version__}"

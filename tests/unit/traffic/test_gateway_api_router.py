@@ -1,0 +1,132 @@
+"""The Gateway API router: the HTTPRoute it owns whole, and what it reads back."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from modelrollout.api.manifests import covers
+from modelrollout.api.owner import Rollout
+from modelrollout.api.status import Colour
+from modelrollout.engine.effects import SetTraffic
+from modelrollout.traffic.gateway_api import GatewayApi
+from modelrollout.traffic.router import router_for
+from support.rendering import GATEWAY_API, Cluster, live, rollout
+
+BLUE, GREEN = Colour.BLUE, Colour.GREEN
+colours = st.sampled_from(Colour)
+
+
+def routed(**gateway_api: Any) -> Rollout:
+    return rollout(traffic={"gatewayAPI": GATEWAY_API["gatewayAPI"] | gateway_api})
+
+
+def route_of(traffic: SetTraffic, **gateway_api: Any) -> dict[str, Any]:
+    return GatewayApi().render(routed(**gateway_api), traffic)[0]
+
+
+def backends(traffic: SetTraffic) -> list[dict[str, Any]]:
+    (rule,) = route_of(traffic)["spec"]["rules"]
+    found: list[dict[str, Any]] = rule["backendRefs"]
+    return found
+
+
+def variant(backend: dict[str, Any]) -> str:
+    (only,) = backend["filters"]
+    (header,) = only["responseHeaderModifier"]["set"]
+    assert header["name"] == "x-model-variant"
+    return str(header["value"])
+
+
+def test_it_is_the_router_when_the_spec_names_it() -> None:
+    assert isinstance(router_for(routed().spec), GatewayApi)
+
+
+@given(stable=colours, weight=st.integers(0, 100))
+def test_both_colours_are_always_there_in_one_order_and_weigh_100(stable: Colour, weight: int) -> None:
+    written = backends(SetTraffic(stable=stable, candidate=stable.other, weight=weight))
+    assert [backend["name"] for backend in written] == ["fraud-blue", "fraud-green"]
+    assert sum(backend["weight"] for backend in written) == 100
+    assert {variant(backend): backend["weight"] for backend in written} == {
+        "stable": 100 - weight,
+        "candidate": weight,
+    }
+
+
+@given(stable=colours, weight=st.integers(0, 100))
+def test_what_is_written_is_what_is_read_back(stable: Colour, weight: int) -> None:
+    traffic = SetTraffic(stable=stable, candidate=stable.other, weight=weight)
+    seen = GatewayApi().observe(routed(), Cluster(live(route_of(traffic))), {})
+    assert seen is not None
+    assert seen.shares == {stable: 100 - weight, stable.other: weight}
+    assert seen.token == "41"
+
+
+def test_the_route_without_a_candidate_leads_to_stable_alone() -> None:
+    assert [backend["weight"] for backend in backends(SetTraffic(stable=GREEN))] == [0, 100]
+
+
+def test_the_route_is_written_before_the_service_and_only_the_route_is_fenced() -> None:
+    rise = SetTraffic(stable=BLUE, candidate=GREEN, weight=10, token="7")
+    route, service = GatewayApi().render(routed(), rise)
+    assert (route["kind"], service["kind"]) == ("HTTPRoute", "Service")
+    assert route["metadata"]["resourceVersion"] == "7"
+    assert "resourceVersion" not in service["metadata"]
+
+
+def test_callers_inside_the_cluster_get_stable() -> None:
+    _, service = GatewayApi().render(routed(), SetTraffic(stable=GREEN, candidate=BLUE, weight=50))
+    assert service["metadata"]["name"] == "fraud"
+    assert service["spec"]["selector"] == {"modelrollout.io/name": "fraud", "modelrollout.io/colour": "green"}
+
+
+def test_parents_hostnames_and_path_are_those_of_the_spec() -> None:
+    route = route_of(
+        SetTraffic(stable=BLUE),
+        parentRefs=[
+            {"name": "public", "namespace": "infra", "sectionName": "https"},
+            {"group": "", "kind": "Service", "name": "fraud"},
+        ],
+        hostnames=["fraud.example.com"],
+        pathPrefix="/v2",
+    )
+    group = "gateway.networking.k8s.io"
+    assert route["spec"]["parentRefs"] == [
+        {"group": group, "kind": "Gateway", "namespace": "infra", "name": "public", "sectionName": "https"},
+        {"group": "", "kind": "Service", "namespace": "ml", "name": "fraud"},
+    ]
+    assert route["spec"]["hostnames"] == ["fraud.example.com"]
+    assert route["spec"]["rules"][0]["matches"] == [{"path": {"type": "PathPrefix", "value": "/v2"}}]
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        {"hostnames": ["fraud.example.com"]},
+        {"parentRefs": [{"name": "public", "namespace": "infra", "sectionName": "https"}]},
+    ],
+)
+def test_what_is_taken_out_of_the_spec_is_taken_out_of_the_route(before: dict[str, Any]) -> None:
+    """It leaves no trace in the rendered object, whose fields are all to be found in the old one."""
+    traffic = SetTraffic(stable=BLUE)
+    assert not covers(route_of(traffic), live(route_of(traffic, **before)))
+
+
+def test_there_is_no_route_before_there_is_an_httproute() -> None:
+    assert GatewayApi().observe(routed(), Cluster(), {}) is None
+
+
+@pytest.mark.parametrize("spec", [{}, {"rules": []}, {"rules": [{}]}, {"rules": [{"backendRefs": []}]}])
+def test_a_route_that_somebody_emptied_gives_nothing_to_either(spec: dict[str, Any]) -> None:
+    route = live(route_of(SetTraffic(stable=BLUE))) | {"spec": spec}
+    seen = GatewayApi().observe(routed(), Cluster(route), {})
+    assert seen is not None
+    assert seen.shares == {BLUE: 0, GREEN: 0}
+
+
+def test_a_weight_that_is_not_said_counts_as_one() -> None:
+    route = live(route_of(SetTraffic(stable=BLUE)))
+    route["spec"] = {"rules": [{"backendRefs": [{"name": "fraud-blue", "weight": 3}, {"name": "fraud-green"}]}]}
+    seen = GatewayApi().observe(routed(), Cluster(route), {})
+    assert seen is not None
+    assert seen.shares == {BLUE: 75, GREEN: 25}

@@ -1,0 +1,90 @@
+"""The Services of the colours, and what the deletion of a rollout leaves."""
+
+from typing import Any
+
+from modelrollout.api.owner import Rollout
+from modelrollout.api.status import Colour
+from modelrollout.engine.effects import ApplyWorkload, Release, SetTraffic
+from modelrollout.traffic.gateway_api import GatewayApi
+from modelrollout.workloads import deployment, services
+from modelrollout.workloads.release import plan
+from support.rendering import live, rollout
+
+BLUE, GREEN = Colour.BLUE, Colour.GREEN
+OTHER_OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "someone", "uid": "uid-2"}
+
+
+def children(subject: Rollout) -> list[dict[str, Any]]:
+    """All objects of a rollout that routes by the Gateway API."""
+    workloads = [
+        deployment.render(subject, ApplyWorkload(colour=colour, attempt=1, revision="r", replicas=1))
+        for colour in Colour
+    ]
+    traffic = GatewayApi().render(subject, SetTraffic(stable=BLUE))
+    return [live(one) for one in (*workloads, *services.render(subject), *traffic)]
+
+
+def names(objects: Any) -> set[tuple[str, str]]:
+    return {(one["kind"], one["metadata"]["name"]) for one in objects}
+
+
+def owned(**spec: Any) -> Rollout:
+    routed = {"gatewayAPI": {"parentRefs": [{"name": "public"}]}}
+    return rollout(deletionPolicy="Delete", traffic=routed, **spec)
+
+
+def test_each_colour_has_a_service_that_selects_its_pods() -> None:
+    blue, green = services.render(rollout())
+    assert blue["metadata"]["name"] == "fraud-blue"
+    assert blue["spec"]["selector"] == {"modelrollout.io/name": "fraud", "modelrollout.io/colour": "blue"}
+    assert green["metadata"]["name"] == "fraud-green"
+    assert green["spec"]["selector"] == {"modelrollout.io/name": "fraud", "modelrollout.io/colour": "green"}
+
+
+def test_the_pods_of_a_colour_are_those_that_its_service_selects() -> None:
+    for service, colour in zip(services.render(rollout()), Colour, strict=True):
+        effect = ApplyWorkload(colour=colour, attempt=1, revision="r", replicas=1)
+        labels = deployment.render(rollout(), effect)["spec"]["template"]["metadata"]["labels"]
+        assert service["spec"]["selector"].items() <= labels.items()
+
+
+def test_what_serves_stays_and_the_other_colour_goes() -> None:
+    subject = owned()
+    found = plan(subject, Release(keep=BLUE), children(subject))
+    assert names(found.delete) == {("Deployment", "fraud-green")}
+    assert names(one for one, _ in found.disown) == {
+        ("Deployment", "fraud-blue"),
+        ("Service", "fraud"),
+        ("Service", "fraud-blue"),
+        ("Service", "fraud-green"),
+        ("HTTPRoute", "fraud"),
+    }
+
+
+def test_only_our_ownership_is_taken_off_and_only_off_the_object_that_was_looked_at() -> None:
+    subject = owned()
+    (service, *_) = services.render(subject)
+    service["metadata"]["ownerReferences"].append(OTHER_OWNER)
+    ((_, patch),) = plan(subject, Release(keep=BLUE), [live(service)]).disown
+    assert patch == {"metadata": {"resourceVersion": "41", "ownerReferences": [OTHER_OWNER]}}
+
+
+def test_what_nobody_owns_is_left_alone() -> None:
+    subject = rollout(traffic={"gatewayAPI": {"parentRefs": [{"name": "public"}]}})
+    found = plan(subject, Release(keep=GREEN), children(subject))
+    assert found.disown == ()
+    assert names(found.delete) == {("Deployment", "fraud-blue")}
+
+
+def test_an_object_of_an_older_rollout_of_the_same_name_is_left_to_its_owner() -> None:
+    subject = owned()
+    (service, *_) = services.render(subject)
+    service["metadata"]["ownerReferences"] = [OTHER_OWNER]
+    assert plan(subject, Release(keep=BLUE), [live(service)]).disown == ()
+
+
+def test_with_nothing_to_keep_everything_goes() -> None:
+    subject = rollout(traffic={"gatewayAPI": {"parentRefs": [{"name": "public"}]}})
+    found = plan(subject, Release(keep=None), children(subject))
+    assert names(found.delete) == names(children(subject))
+    assert found.disown == ()
