@@ -1,6 +1,7 @@
 """`python -m bench`: measure on a bed of its own, which is gone afterwards."""
 
 import os
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-import testbed
-from cluster.operator_process import OperatorProcess, grant, running
 from kubernetes import config
 from rich.console import Console
 from rich.progress import track
+
+import testbed
+from cluster.operator_process import OperatorProcess, eventually, grant, running
 from testbed.paths import REPOSITORY
 from testbed.progress import console, say, step
 from testbed.waiting import tail
@@ -25,9 +27,7 @@ from .usage import cpu_seconds, measure_idle
 
 
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
-@click.option(
-    "--runs", type=click.IntRange(1), default=20, help="Breaches with one rollout in progress, and with many."
-)
+@click.option("--runs", type=click.IntRange(1), default=20, help="Breaches to measure, with one rollout and with many.")
 @click.option("--rollouts", type=click.IntRange(1), default=50, help="How many are many, in progress or idle.")
 @click.option("--idle-seconds", type=click.FloatRange(1), default=60, help="How long the idle ones are watched.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Where to write results.")
@@ -47,8 +47,7 @@ def main(runs: int, rollouts: int, idle_seconds: float, json_file: Path | None) 
         # A fresh operator: the LISTs of its start are over before the idle minute, the next ones are long after.
         with _operator(bed) as operator:
             with step(f"the idle ones for {idle_seconds:g} s"):
-                pid = operator.process.pid
-                report.idle = measure_idle(bed, pid, rollouts=rollouts, seconds=idle_seconds)
+                report.idle = measure_idle(bed, operator, rollouts=rollouts, seconds=idle_seconds)
             report.breaches.append(_breaches(fleet, stopwatch, operator, runs=runs))
     report.show(Console())
     if json_file:
@@ -58,8 +57,9 @@ def main(runs: int, rollouts: int, idle_seconds: float, json_file: Path | None) 
 def _breaches(fleet: Fleet, stopwatch: Stopwatch, operator: OperatorProcess, *, runs: int) -> Breaches:
     """Breaches of the first rollout while all are in progress; the plain client has its turn while its pods drain."""
     (first, *others), size, pid = fleet.members, len(fleet.members), operator.process.pid
-    with step(f"{len(others)} others in progress"):
-        fleet.begin(f"2.{size}", *others)
+    if others:
+        with step(f"{len(others)} others in progress"):
+            fleet.begin(f"2.{size}", *others)
     ours, plain = [], []
     cpu, begun = cpu_seconds(pid), time.monotonic()
     for run in track(range(runs), f"breaches, {size} in progress", console=console):
@@ -67,6 +67,8 @@ def _breaches(fleet: Fleet, stopwatch: Stopwatch, operator: OperatorProcess, *, 
         ours.append(stopwatch.operator(first))
         plain.append(stopwatch.plain(f"{size}-{run}"))
         first.wait_for(lambda status: status["phase"] == "Reverted", f"{first.name} to be taken back")
+    still = len(others)
+    eventually(lambda: operator.metric("modelrollout_rollouts", phase="Progressing") == still, f"{still} in progress")
     cores = (cpu_seconds(pid) - cpu) / (time.monotonic() - begun)
     return Breaches(in_progress=size, operator=ours, plain=plain, operator_cores=cores)
 
@@ -100,4 +102,7 @@ def _operator(bed: testbed.Bed) -> Iterator[OperatorProcess]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except testbed.BedError as error:
+        sys.exit(f"Error: {error}")

@@ -1,15 +1,16 @@
-"""The metrics of candidates: what MLServer says of itself, with the pod labels that a scrape configuration adds."""
+"""The metrics of pods: what MLServer says of itself, with the pod labels that a scrape configuration adds."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import yaml
+from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
 from modelrollout.api.labels import ATTEMPT, COLOUR, NAME, VERSION
 from modelrollout.metrics.templates import load, sanitized
-from prometheus_client import CollectorRegistry, start_http_server
-from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 SCRAPE_SECONDS = 1.0
 _REQUESTS_A_SCRAPE = 100.0
@@ -21,48 +22,51 @@ _EDGES = [*(str(edge) for edge in load("mlserver").durations.edges), "+Inf"]
 
 
 class Exporter(Collector):
-    """One pod for each rollout that has, or had, a candidate; every request takes next to no time."""
+    """One target that speaks for all pods, so it says of each that it is up, too. Requests take next to no time."""
 
     def __init__(self) -> None:
         self._pods: dict[str, dict[str, str]] = {}
-        """Labels of the pod by rollout."""
+        """Labels of the pod of each colour, by the name of the colour's Service."""
         self._answers: dict[str, dict[str, float]] = {}
-        """Requests by rollout and status code. MLServer has no series of a code before its first answer."""
+        """Requests by status code. MLServer has no series of a code before its first answer."""
 
-    def begin(self, namespace: str, rollout: str, candidate: Mapping[str, Any]) -> None:
-        """A candidate, as its status names it, gets requests from now on and answers them well."""
-        colour, attempt, version = (str(candidate[field]) for field in ("colour", "attempt", "version"))
+    def begin(self, namespace: str, rollout: str, part: Mapping[str, Any]) -> None:
+        """A version, as the status of its rollout names it, gets requests from now on and answers them well."""
+        colour, attempt, version = (str(part[field]) for field in ("colour", "attempt", "version"))
+        service = f"{rollout}-{colour}"
         on_pod = {NAME: rollout, COLOUR: colour, ATTEMPT: attempt, VERSION: version}
-        self._answers[rollout] = {_GOOD: 0.0}
-        self._pods[rollout] = {
+        self._answers[service] = {_GOOD: 0.0}
+        self._pods[service] = {
             "namespace": namespace,
-            "pod": f"{rollout}-{colour}-{attempt}",
+            "pod": f"{service}-{attempt}",
             **{sanitized(label): value for label, value in on_pod.items()},
-            "method": "POST",
-            "path": f"/v2/models/{rollout}/infer",
         }
 
-    def fail(self, rollout: str) -> None:
-        """From now on every request to the candidate fails."""
-        self._answers[rollout][_FAILED] = _BURST
+    def fail(self, service: str) -> None:
+        """From now on every request to a colour fails."""
+        self._answers[service][_FAILED] = _BURST
 
-    def failures_of(self, rollout: str) -> str:
-        """PromQL that yields something once Prometheus knows of a failure of the candidate."""
-        return f'rest_server_requests_total{{pod="{self._pods[rollout]["pod"]}",status_code="{_FAILED}"}}'
+    def failures_of(self, service: str) -> str:
+        """PromQL that yields something once Prometheus knows of a failure."""
+        return f'rest_server_requests_total{{pod="{self._pods[service]["pod"]}",status_code="{_FAILED}"}}'
 
     def collect(self) -> Iterator[Metric]:
         """One scrape; see `prometheus_client.registry.Collector`."""
         pods = dict(self._pods)
-        names = [*next(iter(pods.values()), {}), "status_code"]
-        requests = CounterMetricFamily("rest_server_requests", "Requests.", labels=names)
-        durations = HistogramMetricFamily("rest_server_request_duration_seconds", "Durations.", labels=names)
-        for rollout, labels in pods.items():
-            answers = self._answers[rollout]
+        of_pod = list(next(iter(pods.values()), {}))
+        of_request = [*of_pod, "method", "path", "status_code"]
+        up = GaugeMetricFamily("up", "The pod was scraped.", labels=of_pod)
+        requests = CounterMetricFamily("rest_server_requests", "Requests.", labels=of_request)
+        durations = HistogramMetricFamily("rest_server_request_duration_seconds", "Durations.", labels=of_request)
+        for service, labels in pods.items():
+            up.add_metric([*labels.values()], 1)
+            answers = self._answers[service]
             answers[_FAILED if _FAILED in answers else _GOOD] += _REQUESTS_A_SCRAPE
             for code, count in answers.items():
-                requests.add_metric([*labels.values(), code], count)
-                durations.add_metric([*labels.values(), code], [(edge, count) for edge in _EDGES], sum_value=0.0)
-        yield from (requests, durations)
+                values = [*labels.values(), "POST", "/v2/models/scorer/infer", code]
+                requests.add_metric(values, count)
+                durations.add_metric(values, [(edge, count) for edge in _EDGES], sum_value=0.0)
+        yield from (up, requests, durations)
 
     @contextmanager
     def serving(self) -> Iterator[str]:

@@ -3,16 +3,18 @@
 from pathlib import Path
 from typing import Any
 
+from kubernetes.client import ApiClient, CustomObjectsApi
+
 import testbed
 from cluster.operator_process import eventually
 from cluster.rollout import Object, Rollout
-from kubernetes.client import ApiClient, CustomObjectsApi
 
 from .exporter import Exporter
 
 NAMESPACE = "default"
 STABLE = "1.0.0"
-_GATEWAY_API = ("gateway.networking.k8s.io", "v1")
+_GATEWAY_API = {"group": "gateway.networking.k8s.io", "version": "v1"}
+ROUTES: dict[str, Any] = {**_GATEWAY_API, "namespace": NAMESPACE, "plural": "httproutes"}
 _MERGE: dict[str, Any] = {"_content_type": "application/merge-patch+json"}
 _SPEC: dict[str, Any] = {
     "replicas": 1,
@@ -35,7 +37,8 @@ class Fleet:
         self.members: list[Rollout] = []
         bed.apply(Path(__file__).with_name("gateway.yaml"))
         accepted = {"status": {"conditions": [_true("Accepted")]}}
-        self._api.patch_cluster_custom_object_status(*_GATEWAY_API, "gatewayclasses", "bench", accepted, **_MERGE)
+        gateway_class: dict[str, Any] = {**_GATEWAY_API, "plural": "gatewayclasses", "name": "bench"}
+        self._api.patch_cluster_custom_object_status(**gateway_class, body=accepted, **_MERGE)
 
     def grow(self, size: int) -> None:
         """Have this many rollouts; the first version of the new ones serves."""
@@ -44,7 +47,7 @@ class Fleet:
         for rollout in new:
             rollout.apply(STABLE)
         for rollout in new:
-            rollout.serves(STABLE)
+            self._exporter.begin(NAMESPACE, rollout.name, rollout.serves(STABLE)["stable"])
             self._accept_route(rollout.name)
         self.members += new
 
@@ -64,18 +67,15 @@ class Fleet:
 
     def _accept_route(self, name: str) -> None:
         """Without a generation it is said of whatever the operator will make of the route."""
-        route = (*_GATEWAY_API, NAMESPACE, "httproutes")
-        selector = f"metadata.name={name}"
-        eventually(
-            lambda: self._api.list_namespaced_custom_object(*route, field_selector=selector)["items"],
-            f"the HTTPRoute {name}",
-        )
+        ask: Any = self._api.list_namespaced_custom_object
+        eventually(lambda: ask(**ROUTES, field_selector=f"metadata.name={name}")["items"], f"the HTTPRoute {name}")
         report = {
             "parentRef": {"name": "public", "namespace": NAMESPACE},
             "controllerName": "bench.example.com/none",
             "conditions": [_true("Accepted"), _true("ResolvedRefs")],
         }
-        self._api.patch_namespaced_custom_object_status(*route, name, {"status": {"parents": [report]}}, **_MERGE)
+        accepted = {"status": {"parents": [report]}}
+        self._api.patch_namespaced_custom_object_status(**ROUTES, name=name, body=accepted, **_MERGE)
 
 
 def _true(condition: str) -> Object:

@@ -4,15 +4,16 @@ import random
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import httpx
-from cluster.rollout import Object, Rollout
 from kubernetes.client import ApiClient, CustomObjectsApi
+
+from cluster.rollout import Object, Rollout
 from stack import History
 
 from .exporter import SCRAPE_SECONDS, Exporter
-from .fleet import NAMESPACE
+from .fleet import NAMESPACE, ROUTES
 
 POLL_SECONDS = 0.5
 """How often operator and plain client ask Prometheus."""
@@ -20,13 +21,7 @@ POLL_SECONDS = 0.5
 _PROBE_SECONDS = 0.02
 """How often the stopwatch does, and so how exactly it knows since when a breach was to be seen."""
 
-_ROUTES: dict[str, Any] = {
-    "group": "gateway.networking.k8s.io",
-    "version": "v1",
-    "namespace": NAMESPACE,
-    "plural": "httproutes",
-}
-_PLAIN = "plain"
+_PLAIN, _PLAIN_CANDIDATE = "plain", "plain-green"
 
 
 class Run(NamedTuple):
@@ -48,35 +43,34 @@ class Stopwatch:
 
     def operator(self, rollout: Rollout) -> Run:
         """The operator takes a candidate back that is in a stage."""
-        return self._time(rollout.name, rollout.status()["candidate"]["colour"])
+        return self._time(rollout.name, candidate=f"{rollout.name}-{rollout.status()['candidate']['colour']}")
 
     def plain(self, run: str) -> Run:
         """A client takes a candidate back that does nothing but ask for failures and write the route."""
         self._exporter.begin(NAMESPACE, _PLAIN, {"colour": "green", "attempt": run, "version": run})
         self._write_plain_route(10)
         with ThreadPoolExecutor(1) as client:
-            return self._time(_PLAIN, "green", meanwhile=lambda: client.submit(self._react))
+            return self._time(_PLAIN, candidate=_PLAIN_CANDIDATE, meanwhile=lambda: client.submit(self._react))
 
-    def _time(self, name: str, colour: str, *, meanwhile: Callable[[], object] = lambda: None) -> Run:
+    def _time(self, name: str, *, candidate: str, meanwhile: Callable[[], object] = lambda: None) -> Run:
         """It begins at any moment between two scrapes: all runs would be alike if that was always the same one."""
-        backend = f"{name}-{colour}"
-        with History(self._client, **_ROUTES, name=name) as route:
-            route.wait(lambda seen: _weight(seen, backend) > 0, what=f"requests to {backend}", timeout=10)
+        with History(self._client, **ROUTES, name=name) as route:
+            route.wait(lambda seen: _weight(seen, candidate) > 0, what=f"requests to {candidate}", timeout=10)
             meanwhile()
             time.sleep(random.uniform(0, SCRAPE_SECONDS))  # noqa: S311
             failing = time.time()
-            self._exporter.fail(name)
-            visible = self._ask_for_failures(name, every=_PROBE_SECONDS)
-            routed = route.wait(lambda seen: not _weight(seen, backend), what=f"{backend} to be left alone", timeout=60)
+            self._exporter.fail(candidate)
+            visible = self._ask_for_failures(candidate, every=_PROBE_SECONDS)
+            routed = route.wait(lambda seen: not _weight(seen, candidate), what=f"none to {candidate}", timeout=60)
         return Run(from_visible=routed.at - visible, from_failing=routed.at - failing)
 
     def _react(self) -> None:
-        self._ask_for_failures(_PLAIN, every=POLL_SECONDS)
+        self._ask_for_failures(_PLAIN_CANDIDATE, every=POLL_SECONDS)
         self._write_plain_route(0)
 
-    def _ask_for_failures(self, name: str, *, every: float) -> float:
+    def _ask_for_failures(self, candidate: str, *, every: float) -> float:
         """When Prometheus was asked for failures of a candidate and, for the first time, knew of some."""
-        query = {"query": self._exporter.failures_of(name)}
+        query = {"query": self._exporter.failures_of(candidate)}
         for _ in range(round(30 / every)):
             asked = time.time()
             answer = self._prometheus.get("/api/v1/query", params=query).raise_for_status()
@@ -90,7 +84,7 @@ class Stopwatch:
         backends = [{"name": f"{_PLAIN}-{colour}", "port": 80, "weight": share} for colour, share in shares.items()]
         changes = {"spec": {"rules": [{"backendRefs": backends}]}}
         content_type = "application/merge-patch+json"
-        self._routes.patch_namespaced_custom_object(**_ROUTES, name=_PLAIN, body=changes, _content_type=content_type)
+        self._routes.patch_namespaced_custom_object(**ROUTES, name=_PLAIN, body=changes, _content_type=content_type)
 
 
 def _weight(route: Object | None, backend: str) -> int:

@@ -43,15 +43,16 @@ class Report:
         """As a table."""
         console.print(f"{self.cores} cores, {self.memory_gib:.0f} GiB of memory, load {self.load:.1f} at the start")
         table = Table(
-            "in progress", "until weight 0, from …", "operator p50", "max", "plain client p50", "max", "ratio p50"
+            *("in progress", "weight 0 since", "operator p50", "max", "plain p50", "max", "ratio p50"),
+            title=f"seconds, {len(self.breaches[0].operator)} runs; operator and plain client poll at {POLL_SECONDS:g} s",
+            box=None,
         )
         for breaches in self.breaches:
-            ours, least = zip(*breaches.operator, strict=True), zip(*breaches.plain, strict=True)
-            for what, mine, theirs in zip(("visible in Prometheus", "the first failure"), ours, least, strict=True):
-                numbers = [*_p50_and_max(mine), *_p50_and_max(theirs), median(mine) / median(theirs)]
-                table.add_row(str(breaches.in_progress), what, *(f"{number:.3f}" for number in numbers))
+            both = zip(*breaches.operator, strict=True), zip(*breaches.plain, strict=True)
+            for since, ours, plain in zip(("breach visible", "first failure"), *both, strict=True):
+                numbers = [*_p50_and_max(ours), *_p50_and_max(plain), median(ours) / median(plain)]
+                table.add_row(str(breaches.in_progress), since, *(f"{number:.3f}" for number in numbers))
         console.print(table)
-        console.print(f"seconds; {len(self.breaches[0].operator)} runs each; both ask every {POLL_SECONDS:g} s")
         for breaches in self.breaches:
             console.print(f"operator with {breaches.in_progress} in progress: {breaches.operator_cores:.2f} cores")
         if idle := self.idle:

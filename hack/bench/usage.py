@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import testbed
+from cluster.operator_process import OperatorProcess, eventually
 
 _SETTLED_SECONDS = 10.0
 """After as long without a request there is nothing left to do."""
-
-_PATIENCE = 12
-"""How often that is waited for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,37 +24,25 @@ class Idle:
     """To the API server by verb and resource; watches and leases do not count."""
     cpu_seconds: float
     memory_mib: float
-    """Resident set size in the end."""
+    """Resident in the end."""
 
 
-def measure_idle(bed: testbed.Bed, pid: int, *, rollouts: int, seconds: float) -> Idle:
-    """Watch an operator that has nothing to do, once what it did before is over.
-
-    Raises:
-        TimeoutError: it goes on making requests.
-    """
-    last = {}
-    for _ in range(_PATIENCE):
-        last = _requests_within(bed, _SETTLED_SECONDS)
-        if not last:
-            break
-    else:
-        raise TimeoutError(f"the operator does not come to rest; its last requests: {last}")
+def measure_idle(bed: testbed.Bed, operator: OperatorProcess, *, rollouts: int, seconds: float) -> Idle:
+    """Watch an operator that has nothing to do, once what it did before is over."""
+    eventually(lambda: operator.metric("modelrollout_rollouts", phase="Idle") == rollouts, "all to be idle")
+    eventually(lambda: not _requests_within(bed, _SETTLED_SECONDS), "the operator to come to rest", seconds=120)
+    pid = operator.process.pid
     cpu = cpu_seconds(pid)
     requests = _requests_within(bed, seconds)
     cpu = cpu_seconds(pid) - cpu
-    return Idle(rollouts=rollouts, seconds=seconds, requests=requests, cpu_seconds=cpu, memory_mib=_memory_mib(pid))
+    memory = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    return Idle(rollouts=rollouts, seconds=seconds, requests=requests, cpu_seconds=cpu, memory_mib=memory / 2**20)
 
 
 def cpu_seconds(pid: int) -> float:
     """Processor time of a process so far, in user and kernel mode; see proc(5)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def _memory_mib(pid: int) -> float:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
 
 
 def _requests_within(bed: testbed.Bed, seconds: float) -> dict[str, int]:

@@ -4,11 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from modelrollout.api.base import API_VERSION
-from modelrollout.api.quantities import DNS_LABEL_PATTERN, DURATION_PATTERN, NUMBER_PATTERN
-
 from generate.crd import KINDS, Kind, schema_of
 from generate.structural import Schema
+from modelrollout.api.base import API_VERSION
+from modelrollout.api.quantities import DNS_LABEL_PATTERN, DURATION_PATTERN, NUMBER_PATTERN
 
 _KNOWN_PATTERNS = {
     DURATION_PATTERN: "[duration](#durations-numbers-and-names)",

@@ -2,6 +2,6 @@
 
 from .history import History, NotReachedError, State
 from .install import install
-from .served import Served
+from .served import Serve, Served
 
-__all__ = ["History", "NotReachedError", "Served", "State", "install"]
+__all__ = ["History", "NotReachedError", "Serve", "Served", "State", "install"]

@@ -11,7 +11,7 @@ from testbed.progress import step
 NAMESPACE = "modelrollout"
 RELEASE = "modelrollout"
 _OPERATOR_IMAGE = "localhost/modelrollout-operator"
-_CHART = REPOSITORY / "charts" / "modelrollout"
+CHART = REPOSITORY / "charts" / "modelrollout"
 _GATEWAY = Path(__file__).parent / "manifests" / "gateway.yaml"
 
 
@@ -30,7 +30,7 @@ def install(bed: Bed) -> None:
         helm_upgrade(bed, f"podAnnotations.build={operator.stem}")
 
 
-def helm_upgrade(bed: Bed, *settings: str) -> None:
+def helm_upgrade(bed: Bed, *settings: str, chart: Path = CHART) -> None:
     """Install the chart, or upgrade it with further `--set` settings, and wait until the operator is ready.
 
     What earlier upgrades have set stays.
@@ -38,7 +38,7 @@ def helm_upgrade(bed: Bed, *settings: str) -> None:
     ours = (f"image.repository={_OPERATOR_IMAGE}", "image.tag=bed", f"prometheus.url={bed.prometheus_url}")
     helm(
         bed,
-        *("upgrade", "--install", RELEASE, str(_CHART), f"--namespace={NAMESPACE}", "--reset-then-reuse-values"),
+        *("upgrade", "--install", RELEASE, str(chart), f"--namespace={NAMESPACE}", "--reset-then-reuse-values"),
         *(f"--set={setting}" for setting in (*ours, *settings)),
         *("--wait", "--timeout=2m"),
     )

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 import yaml
 from kubernetes.client import ApiClient
+
 from testbed import Bed, BedError
 from traffic_client import Load
 from traffic_client.pictures import pictures
@@ -22,7 +23,7 @@ from .install import operator_log
 
 NAME = "digits"
 _MANIFEST = Path(__file__).parent / "manifests" / "digits.yaml"
-_GATEWAY = ("--namespace=envoy-gateway-system", "--selector=gateway.envoyproxy.io/owning-gateway-name=models")
+_PROXIES = ("--namespace=envoy-gateway-system", "--selector=gateway.envoyproxy.io/owning-gateway-name=models")
 
 
 def steps(*weights: int, hold: str, **more: Any) -> dict[str, Any]:
@@ -47,12 +48,13 @@ def host_of(namespace: str) -> str:
 
 
 class Served:
-    """Applies, watches and asks one model; use it in a `with`, which makes the namespace and removes it."""
+    """Applies, watches and asks one model; a `with` makes its namespace and removes it."""
 
-    def __init__(self, bed: Bed, client: ApiClient, namespace: str, **spec: Any) -> None:
-        """`spec` is what differs from the manifest."""
+    def __init__(self, bed: Bed, client: ApiClient, namespace: str, *, leave: bool = False, **spec: Any) -> None:
+        """`spec` is what differs from the manifest; `leave` keeps the namespace, for people to look at."""
         self.bed = bed
         self.namespace = namespace
+        self._leave = leave
         self._rollout = digits(namespace, **spec)
         self.history = History(client, group="modelrollout.io", version="v1alpha1", plural="modelrollouts", **self._key)
         self.route = History(client, group="gateway.networking.k8s.io", version="v1", plural="httproutes", **self._key)
@@ -70,7 +72,8 @@ class Served:
     def __enter__(self) -> Self:
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": self.namespace}}
         self.bed.apply(json.dumps(namespace))
-        self._open.callback(self.bed.kubectl, "delete", "namespace", self.namespace, "--wait=false")
+        if not self._leave:
+            self._open.callback(self.bed.kubectl, "delete", "namespace", self.namespace, "--wait=false")
         self._open.enter_context(self.history)
         self._open.enter_context(self.route)
         self.bed.apply(json.dumps(self._rollout))
@@ -93,21 +96,19 @@ class Served:
 
     def load(self, *, rate: float, requests: int, seconds: float, through_gateway: bool = True) -> Load:
         """Requests to the model; without a gateway each has a connection of its own, as a Service spreads those."""
-        host = host_of(self.namespace) if through_gateway else ""
+        url = self._gateway_url() if through_gateway else self.bed.service_url(self.namespace, NAME, 80)
         return Load(
-            f"http://{self._address(through_gateway)}/v2/models/{NAME}/infer",
-            host=host,
+            f"{url}/v2/models/{NAME}/infer",
+            host=host_of(self.namespace) if through_gateway else "",
             rate=rate,
             requests=requests,
             seconds=seconds,
             keep_alive=through_gateway,
         )
 
-    def _address(self, through_gateway: bool) -> str:
-        where = ("services", *_GATEWAY) if through_gateway else ("services", NAME, f"--namespace={self.namespace}")
-        found = self.bed.get(*where)
-        service = found["items"][0] if through_gateway else found
-        return str(service["spec"]["clusterIP"])
+    def _gateway_url(self) -> str:
+        (proxy,) = self.bed.get("services", *_PROXIES)["items"]
+        return self.bed.service_url(proxy["metadata"]["namespace"], proxy["metadata"]["name"], 80)
 
     def wait(self, reached: Callable[[Object], bool], *, what: str, timeout: float) -> State:
         """The first state whose status is so; a failure shows what went on."""
@@ -118,12 +119,7 @@ class Served:
 
     def wait_serving(self, version: str, *, timeout: float = 120) -> State:
         """Until the version serves everything and nothing else is under way."""
-
-        def serves(status: Object) -> bool:
-            stable = status.get("stable") or {}
-            return status.get("phase") == "Idle" and stable.get("version") == version and is_true(status, "Ready")
-
-        return self.wait(serves, what=f"version {version} serves", timeout=timeout)
+        return self.wait(serves(version), what=f"version {version} serves", timeout=timeout)
 
     def wait_stage(self, version: str, name: str, *, timeout: float = 120) -> State:
         """Until a stage of the version has its traffic."""
@@ -136,11 +132,14 @@ class Served:
 
     def wait_reverted(self, version: str, *, timeout: float = 120) -> State:
         """Until the version is taken back for good."""
+        return self.wait(is_reverted(version), what=f"version {version} taken back", timeout=timeout)
 
-        def reverted(status: Object) -> bool:
-            return status.get("phase") == "Reverted" and status["lastRevert"]["version"] == version
-
-        return self.wait(reverted, what=f"version {version} taken back", timeout=timeout)
+    def wait_for_requests(self, load: Load, count: int, *, timeout: float = 120) -> None:
+        """Until so many more requests are answered than there are now; a failure shows what went on."""
+        try:
+            load.wait_for(count, timeout=timeout)
+        except TimeoutError as error:
+            raise NotReachedError(f"{error}\n{self.diagnosis()}") from error
 
     def windows(self) -> list[Window]:
         """The weights that the HTTPRoute has given the candidate, each with its time; the last one lasts until now."""
@@ -163,9 +162,32 @@ class Served:
         return "\n".join([*told, f"the operator's log:\n{operator_log(self.bed)}"])
 
 
+Serve = Callable[..., Served]
+"""Makes a `Served` from a name and what its spec differs in."""
+
+
 def status_of(rollout: Object | None) -> Object:
     """The status, empty as long as there is none."""
     return dict((rollout or {}).get("status") or {})
+
+
+def serves(version: str) -> Callable[[Object], bool]:
+    """Whether a status says that the version serves everything and nothing else is under way."""
+
+    def does(status: Object) -> bool:
+        stable = status.get("stable") or {}
+        return status.get("phase") == "Idle" and stable.get("version") == version and is_true(status, "Ready")
+
+    return does
+
+
+def is_reverted(version: str) -> Callable[[Object], bool]:
+    """Whether a status says that the version was taken back and is not tried again."""
+
+    def does(status: Object) -> bool:
+        return status.get("phase") == "Reverted" and status["lastRevert"]["version"] == version
+
+    return does
 
 
 def condition(status: Mapping[str, Any], kind: str) -> Object:

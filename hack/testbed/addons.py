@@ -7,8 +7,10 @@ from string import Template
 from . import gobuild
 from .bed import Bed
 from .commands import run
+from .errors import BedError
 from .paths import MANIFESTS
 
+_NAMESPACE = "envoy-gateway-system"
 # Envoy's own image says how much it may use; a bed's proxies start fast and stay small.
 _ENVOY_RESOURCES = {"requests": {"cpu": "50m", "memory": "64Mi"}}
 _LOCAL_VALUES = {
@@ -35,6 +37,8 @@ def dns(bed: Bed, address: str) -> None:
 
 def envoy_gateway(bed: Bed, *, public_images: bool = False) -> None:
     """Install Envoy Gateway by its own chart, and the GatewayClass `eg`; returns when both are ready."""
+    if _is_ready(bed):
+        return
     values = bed.folder / "envoy-gateway-values.json"
     values.write_text(json.dumps(_values(public_images)))
     _helm(bed, values)
@@ -44,6 +48,17 @@ def envoy_gateway(bed: Bed, *, public_images: bool = False) -> None:
     manifest = Template((MANIFESTS / "gateway-class.yaml").read_text())
     bed.apply(manifest.substitute(container=json.dumps(container)))
     bed.kubectl("wait", "--for=condition=Accepted", "gatewayclass/eg", "--timeout=120s")
+
+
+def _is_ready(bed: Bed) -> bool:
+    """Whether an earlier `up` got as far as this; a new version is for a new bed."""
+    try:
+        deployment = bed.get("deployment/envoy-gateway", f"--namespace={_NAMESPACE}")
+        gateway_class = bed.get("gatewayclass/eg")
+    except BedError:
+        return False
+    accepted = [c["status"] for c in gateway_class["status"].get("conditions", []) if c["type"] == "Accepted"]
+    return bool(deployment["status"].get("availableReplicas")) and accepted == ["True"]
 
 
 def _crds() -> Path:
@@ -62,6 +77,6 @@ def _helm(bed: Bed, values: Path) -> None:
         *(str(gobuild.program("helm")), f"--kubeconfig={bed.kubeconfig}", "upgrade", "--install"),
         # As it is in the module, the chart's own values are a template; ours give what its blanks stand for.
         *("eg", str(chart), f"--values={chart}/values.tmpl.yaml", f"--values={values}"),
-        *("--namespace=envoy-gateway-system", "--create-namespace", "--wait", "--timeout=5m"),
+        *(f"--namespace={_NAMESPACE}", "--create-namespace", "--wait", "--timeout=5m"),
     )
     run(*command)

@@ -53,6 +53,11 @@ class Bed(ABC):
 
     @property
     @abstractmethod
+    def prometheus_url_for_pods(self) -> str:
+        """The same Prometheus, as pods of the bed reach it."""
+
+    @property
+    @abstractmethod
     def host_address(self) -> str:
         """The address at which this machine's own servers are reached from inside the bed."""
 

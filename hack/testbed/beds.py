@@ -66,11 +66,8 @@ def find(name: str) -> Bed:
 
 def down(name: str) -> None:
     """Remove a bed and every trace of it; of one that a crash left half made, too."""
-    folder = state.folder_of(name)
     with _only_command_on(name):
-        if folder.exists():
-            with step(f"removing bed {name}"):
-                _remove(name)
+        _remove(name)
 
 
 def down_all() -> None:
@@ -85,13 +82,16 @@ def down_all() -> None:
 
 
 def _remove(name: str) -> None:
-    known = state.load(name)
-    if known and known.docker:
-        kind.remove(known)
-        return
     folder = state.folder_of(name)
-    slots = [slot for slot, owner in network.claimed().items() if owner == folder]
-    teardown.remove(folder, slots[0] if slots else None)
+    slot = next((slot for slot, owner in network.claimed().items() if owner == folder), None)
+    if slot is None and not folder.exists():
+        return
+    with step(f"removing bed {name}"):
+        known = state.load(name)
+        if known and known.docker:
+            kind.remove(known)
+        else:
+            teardown.remove(folder, slot)
 
 
 def _only_command_on(name: str) -> AbstractContextManager[None]:
@@ -107,9 +107,10 @@ def _found_or_new(profile: Profile, name: str) -> NativeBed | KindBed:
     if known is not None and known.boot != BOOT_ID.read_text().strip():
         # Its store was never flushed to the disk, and its network is gone.
         say(f"bed {name} is from before the machine was started: making a new one")
-        _remove(name)
         known = None
     if known is None:
+        # There may be something all the same, left by a crash or by somebody who deleted the folder.
+        _remove(name)
         with_docker = profile == "full" and images.docker_works()
         known = kind.new_state(name) if with_docker else native.new_state(profile, name)
         known.save()

@@ -1,26 +1,34 @@
 """What goes into an image build: a digest of the Dockerfile and of the files it may copy."""
 
 import hashlib
+import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
-# A version-control folder changes with every commit, and nothing copies it.
-_NEVER = {".git"}
+# Nothing copies these, and they change all the time: history, the state of beds, environments.
+_NEVER = {".git", ".testbed", ".venv"}
 
 
 def digest_of(dockerfile: Path, context: Path) -> str:
     """Changes whenever the image could, and with nothing else."""
     ignored = _ignore_rules(context)
     digest = hashlib.sha256(dockerfile.read_bytes())
-    for path in sorted(context.rglob("*")):
+    for path in sorted(_files_in(context)):
         relative = path.relative_to(context)
-        if _NEVER & set(relative.parts) or not path.is_file() or is_ignored(relative.as_posix(), ignored):
+        if is_ignored(relative.as_posix(), ignored):
             continue
         executable = path.stat().st_mode & 0o111
         digest.update(f"\0{relative}\0{bool(executable)}\0".encode())
         with path.open("rb") as file:
             digest.update(hashlib.file_digest(file, "sha256").digest())
     return digest.hexdigest()
+
+
+def _files_in(context: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(context):
+        folders[:] = [name for name in folders if name not in _NEVER]
+        yield from (path for name in files if (path := Path(folder, name)).is_file())
 
 
 def is_ignored(path: str, rules: list[tuple[re.Pattern[str], bool]]) -> bool:

@@ -31,7 +31,7 @@ class Program:
     argv: list[str]
     ready: Callable[[], bool] = lambda: True
     env: dict[str, str] = field(default_factory=dict)
-    timeout: float = 60
+    timeout: float = 120
 
 
 def prepare(site: Site) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -51,17 +50,24 @@ def prometheus() -> Path:
         raise BedError("Prometheus is not there", fix="put `prometheus` (2.42 or newer) on the PATH")
     with exclusive(cache_folder() / "locks" / "prometheus"):
         if not binary.exists():
-            with step("fetching Prometheus"), tempfile.TemporaryDirectory(dir=cache_folder()) as name:
-                scratch = Path(name)
-                try:
-                    _apt("download", "prometheus", cwd=scratch)
-                except BedError:
-                    # No package lists yet, as on a fresh image.
-                    _apt("update")
-                    _apt("download", "prometheus", cwd=scratch)
-                run("dpkg-deb", "-x", next(scratch.glob("*.deb")), scratch / "unpacked")
-                (scratch / "unpacked").rename(folder)
+            with step("fetching Prometheus"):
+                _unpack("prometheus", folder)
     return binary
+
+
+def _unpack(package: str, target: Path) -> None:
+    partial = target.with_name(f"{target.name}-partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        _apt("download", package, cwd=partial)
+    except BedError:
+        # No package lists yet, as on a fresh image.
+        _apt("update")
+        _apt("download", package, cwd=partial)
+    run("dpkg-deb", "-x", next(partial.glob("*.deb")), partial / "unpacked")
+    (partial / "unpacked").rename(target)
+    shutil.rmtree(partial)
 
 
 def mirror() -> str:

@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -162,16 +161,13 @@ def _build_missing(module: Module, names: list[str]) -> None:
         if not missing:
             return
         built.mkdir(parents=True, exist_ok=True)
-        for interrupted in built.glob("partial-*"):
-            shutil.rmtree(interrupted)
-        with (
-            step(f"building {', '.join(missing)} (once per version; minutes when nothing is cached)"),
-            tempfile.TemporaryDirectory(prefix="partial-", dir=built) as scratch,
-        ):
-            _build(module, missing, Path(scratch))
+        with step(f"building {', '.join(missing)} (once per version; minutes when nothing is cached)"):
+            partial = _empty_folder(built / "partial")
+            _build(module, missing, partial)
             # Each appears at once and whole, so that an interrupted build leaves nothing that looks like a program.
             for name in missing:
-                (Path(scratch) / name).rename(built / name)
+                (partial / name).rename(built / name)
+            shutil.rmtree(partial)
 
 
 def _build(module: Module, names: list[str], target: Path) -> None:
@@ -223,15 +219,24 @@ def _files(module_name: str, required: str, folder: str) -> Path:
         if target.exists():
             return target
         found = _go("mod", "download", "-json", f"{required}@v{module.version_of(required)}", folder=module.folder)
-        module.built.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix="partial-", dir=module.built) as scratch:
-            copy = Path(scratch) / "files"
-            shutil.copytree(Path(json.loads(found)["Dir"]) / folder, copy, copy_function=shutil.copyfile)
-            # Folders of the module cache are read-only, and so are copies of them; these must be removable.
-            for path in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
-                path.chmod(0o755)
-            copy.rename(target)
+        partial = _empty_folder(module.built / "partial")
+        copy = partial / "files"
+        shutil.copytree(Path(json.loads(found)["Dir"]) / folder, copy, copy_function=shutil.copyfile)
+        # Folders of the module cache are read-only, and so are copies of them; these must be removable.
+        for path in (copy, *(path for path in copy.rglob("*") if path.is_dir())):
+            path.chmod(0o755)
+        copy.rename(target)
+        shutil.rmtree(partial)
     return target
+
+
+def _empty_folder(folder: Path) -> Path:
+    """Make room for something that is not whole yet, over what an interrupted build left there."""
+    if folder.exists():
+        run("chmod", "-R", "u+w", folder)
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
 
 
 def _go(*args: str, folder: Path) -> str:

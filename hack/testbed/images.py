@@ -41,9 +41,8 @@ def build(dockerfile: Path, context: Path, tag: str, *, build_args: Mapping[str,
         raise BedError(f"{tag!r} is no tag for an image of a bed", fix="localhost/NAME:VERSION")
     with_docker = docker_works()
     arguments = dict(build_args or {})
-    needs_base = not with_docker and re.search(r"^ARG BASE\b", dockerfile.read_text(), re.M) and "BASE" not in arguments
     inputs = [tag, str(with_docker), json.dumps(arguments, sort_keys=True), digest_of(dockerfile, context)]
-    if needs_base:
+    if not with_docker and "BASE" not in arguments and re.search(r"^ARG BASE\b", dockerfile.read_text(), re.M):
         arguments["BASE"] = BASE
         inputs.append(_base_key())
     key = hashlib.sha256("\0".join(inputs).encode()).hexdigest()[:16]
@@ -56,18 +55,10 @@ def build(dockerfile: Path, context: Path, tag: str, *, build_args: Mapping[str,
             with step(f"building image {tag}"):
                 new = folder / "partial.tar"
                 new.unlink(missing_ok=True)
-                if with_docker:
-                    _build_with_docker(dockerfile, context, tag, arguments, new)
-                else:
-                    debian.install(debian.IMAGE_PACKAGES)
-                    _remove_interrupted()
-                    if needs_base:
-                        _have_base()
-                    _build_with_buildah(dockerfile, context, tag, arguments, new)
+                build_tar = _build_with_docker if with_docker else _build_with_buildah
+                build_tar(dockerfile, context, tag, arguments, new)
                 new.rename(tar)
-        tar.touch()
-        for old in sorted(folder.glob("*.tar"), key=lambda path: path.stat().st_mtime)[:-_KEPT_PER_IMAGE]:
-            old.unlink()
+            _remove_older(folder, tar)
     return tar
 
 
@@ -79,9 +70,12 @@ def build_ours(name: str) -> Path:
         raise BedError(f"there is no {dockerfile}")
     if not any(name in module.programs for module in gobuild.MODULES):
         return build(dockerfile, folder, f"localhost/{name}:bed")
-    with tempfile.TemporaryDirectory(dir=cache_folder()) as context:
-        shutil.copy(gobuild.program(name), context)
-        return build(dockerfile, Path(context), f"localhost/{name}:bed")
+    program = gobuild.program(name)
+    context = program.parent / "contexts" / name
+    context.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        (context / name).hardlink_to(program)
+    return build(dockerfile, context, f"localhost/{name}:bed")
 
 
 def _build_with_docker(dockerfile: Path, context: Path, tag: str, arguments: Mapping[str, str], tar: Path) -> None:
@@ -91,6 +85,10 @@ def _build_with_docker(dockerfile: Path, context: Path, tag: str, arguments: Map
 
 
 def _build_with_buildah(dockerfile: Path, context: Path, tag: str, arguments: Mapping[str, str], tar: Path) -> None:
+    debian.install(debian.IMAGE_PACKAGES)
+    _remove_interrupted()
+    if arguments.get("BASE") == BASE:
+        _have_base()
     flags = [f"--build-arg={name}={value}" for name, value in arguments.items()]
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as pip_settings:
         pip_settings.write(_pip_settings())
@@ -102,6 +100,14 @@ def _build_with_buildah(dockerfile: Path, context: Path, tag: str, arguments: Ma
             "build", "--isolation=chroot", "--layers", "--tag", tag, "--file", str(dockerfile), *flags, str(context)
         )
     _buildah("push", "--quiet", tag, f"docker-archive:{tar}:{tag}")
+    # Layers of what had this tag before.
+    _buildah("rmi", "--prune")
+
+
+def _remove_older(folder: Path, tar: Path) -> None:
+    others = sorted((path for path in folder.glob("*.tar") if path != tar), key=lambda path: path.stat().st_mtime)
+    for old in others[: 1 - _KEPT_PER_IMAGE]:
+        old.unlink()
 
 
 def _have_base() -> None:
@@ -118,9 +124,8 @@ def _have_base() -> None:
 
 
 def _base_key() -> str:
-    return hashlib.sha256(repr((debian.RELEASE, debian.BASE_PACKAGES, debian.BASE_LEAVES_OUT)).encode()).hexdigest()[
-        :12
-    ]
+    made_of = repr((debian.RELEASE, debian.BASE_PACKAGES, debian.BASE_LEAVES_OUT))
+    return hashlib.sha256(made_of.encode()).hexdigest()[:12]
 
 
 def remove_interrupted() -> None:
@@ -146,16 +151,26 @@ def _lock() -> Path:
 
 def _pip_settings() -> str:
     """This machine's settings for pip, with the certificates that are mounted into the build."""
-    lines = [f"cert = {_CERTIFICATES}/ca-certificates.crt"] if _CERTIFICATES.exists() else []
-    for line in run(sys.executable, "-m", "pip", "config", "list").splitlines():
+    settings = {"cert": f"{_CERTIFICATES}/ca-certificates.crt"} if _CERTIFICATES.exists() else {}
+    # Those of the environment come last, as they do in pip.
+    for line in sorted(_pip_config().splitlines(), key=lambda line: line.startswith(":env:")):
         name, _, value = line.partition("=")
         setting = name.rpartition(".")[2]
         if setting in _PIP_SETTINGS:
-            lines.append(f"{setting} = {value.strip(chr(39))}")
-    return "\n".join(["[global]", *lines, ""])
+            settings[setting] = value.strip("'")
+    return "\n".join(["[global]", *(f"{name} = {value}" for name, value in settings.items()), ""])
+
+
+def _pip_config() -> str:
+    # The environment that runs this may have been made without pip.
+    for pip in ((sys.executable, "-m", "pip"), ("pip3",)):
+        if shutil.which(pip[0]) and succeeds(*pip, "--version"):
+            return run(*pip, "config", "list")
+    return ""
 
 
 def _buildah(*args: str) -> str:
     store = cache_folder() / "buildah"
-    run_folder = MACHINE / "buildah"
+    # On a file system that a restart of the machine empties, as its record of mounts must be; one for each store.
+    run_folder = MACHINE / f"buildah-{hashlib.sha256(bytes(store)).hexdigest()[:8]}"
     return run("buildah", f"--root={store}", f"--runroot={run_folder}", "--storage-driver=overlay", *args)

@@ -42,7 +42,7 @@ def remove(state: BedState) -> None:
             "run",
             "--rm",
             f"--volume={state.folder}:/bed",
-            "docker.io/library/busybox",
+            "busybox",
             "rm",
             "-rf",
             "/bed/shared",
@@ -81,6 +81,10 @@ class KindBed(Bed):
     @property
     def prometheus_url(self) -> str:
         return self.service_url("monitoring", "prometheus", 9090)
+
+    @property
+    def prometheus_url_for_pods(self) -> str:
+        return "http://prometheus.monitoring.svc:9090"
 
     @property
     def host_address(self) -> str:

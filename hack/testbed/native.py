@@ -54,6 +54,10 @@ class NativeBed(Bed):
         return self.site.prometheus_url
 
     @property
+    def prometheus_url_for_pods(self) -> str:
+        return self.prometheus_url
+
+    @property
     def host_address(self) -> str:
         return self.site.network.host_address if self.site.network else "127.0.0.1"
 
@@ -123,7 +127,7 @@ class NativeBed(Bed):
         addons.gateway_api(self)
         self.apply(MANIFESTS / "kwok-node.yaml")
         self._wait_for_controllers()
-        self.kubectl("wait", "--for=condition=Ready", "node/kwok-0", "--timeout=30s")
+        self.kubectl("wait", "--for=condition=Ready", "node/kwok-0", "--timeout=120s")
 
     def start_full(self, images: list[Path], scrape_interval: str) -> None:
         """A control plane and a node in a network of their own, and what a cluster needs to serve models."""
@@ -144,14 +148,14 @@ class NativeBed(Bed):
                 image.result()
         addons.dns(self, own_network.dns)
         addons.envoy_gateway(self)
-        self.kubectl("wait", "--for=condition=Ready", f"node/{node.NAME}", "--timeout=60s")
+        self.kubectl("wait", "--for=condition=Ready", f"node/{node.NAME}", "--timeout=120s")
         self.kubectl("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
 
     def _wait_for_controllers(self) -> None:
         wait_until(
             lambda: "default" in self.kubectl("get", "serviceaccounts", "--ignore-not-found", "-o", "name", "default"),
             what="the default ServiceAccount, which the controller manager makes",
-            timeout=30,
+            timeout=120,
             log=self.site.daemon("kube-controller-manager").log,
         )
 

@@ -66,7 +66,7 @@ def kube_proxy(site: Site) -> Program:
 
 def load_image(site: Site, tar: Path) -> None:
     """Import an image into containerd, unless the node has this very image."""
-    mark = site.folder / "images" / f"{tar.parent.name}-{tar.name}"
+    mark = site.folder / "images" / f"{tar.parent.name}-{tar.name}-{tar.stat().st_mtime_ns}"
     if mark.exists():
         return
     run(*_ctr(site), "images", "import", "--digests", tar)

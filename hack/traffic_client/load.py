@@ -36,6 +36,7 @@ class Load:
             *(f"--connections={connections}", "--keep-alive" if keep_alive else "--no-keep-alive"),
         ]
         self._answers: list[Answer] = []
+        self._told = threading.Condition()
 
     @property
     def answers(self) -> list[Answer]:
@@ -67,6 +68,13 @@ class Load:
             self._reader.join()
             self._complaints.close()
 
+    def wait_for(self, count: int, *, timeout: float) -> None:
+        """Wait until so many more requests are answered than there are now; raises TimeoutError."""
+        wanted = len(self._answers) + count
+        with self._told:
+            if not self._told.wait_for(lambda: len(self._answers) >= wanted, timeout):
+                raise TimeoutError(f"not within {timeout:g} s: {wanted} answers, there are {len(self._answers)}")
+
     def stop(self) -> list[Answer]:
         """Begin no more requests, wait for the answers of those under way, and return all.
 
@@ -87,4 +95,6 @@ class Load:
 
     def _read(self) -> None:
         for line in self._process.stdout or ():
-            self._answers.append(Answer.from_line(line))
+            with self._told:
+                self._answers.append(Answer.from_line(line))
+                self._told.notify_all()

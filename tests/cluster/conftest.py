@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import testbed
 from kubernetes.client import ApiClient, CoreV1Api, V1Namespace, V1ObjectMeta
 from kubernetes.config import new_client_from_config
+
+import testbed
 
 CRDS = sorted((Path(__file__).parents[2] / "crds").glob("*.yaml"))
 

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import testbed
 import yaml
 from kubernetes.client import ApiClient, ApiException, CustomObjectsApi
+
+import testbed
 
 _GROUP, _VERSION = "gateway.networking.k8s.io", "v1"
 _API_VERSION = f"{_GROUP}/{_VERSION}"

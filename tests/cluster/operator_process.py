@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
-import testbed
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
+
+import testbed
 
 T = TypeVar("T")
 

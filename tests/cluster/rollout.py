@@ -4,9 +4,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from kubernetes.client import ApiClient, CustomObjectsApi
+
 import testbed
 from cluster.operator_process import eventually
-from kubernetes.client import ApiClient, CustomObjectsApi
 
 Object = dict[str, Any]
 

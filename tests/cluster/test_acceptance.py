@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 from kubernetes.client import ApiClient
+
 from modelrollout.api.rollout import ModelRollout
 from support.rollouts import ABSENT, Object, Rollouts, changed, valid
 

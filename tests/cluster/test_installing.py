@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 import testbed
 from support.rollouts import valid
 from testbed import gobuild

@@ -4,8 +4,9 @@ import re
 from datetime import UTC, datetime
 
 import pytest
-import testbed
 from kubernetes.client import ApiClient
+
+import testbed
 from modelrollout.api.status import (
     Colour,
     ColourStatus,

@@ -4,11 +4,12 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from kubernetes.client import ApiClient
+
 import testbed
 from cluster.gateway_controller import accepting_routes
 from cluster.operator_process import OperatorProcess, eventually, grant, running
 from cluster.rollout import Rollout
-from kubernetes.client import ApiClient
 
 FOREVER_PENDING = {"testbed/stays-pending": "x"}
 
@@ -95,6 +96,16 @@ def test_deleting_a_rollout_with_the_policy_delete_leaves_nothing(operator: Oper
     eventually(lambda: not rollout.get("deployments,services")["items"], "everything to be deleted")
 
 
+def test_a_namespace_can_be_deleted_with_a_rollout_in_it(
+    bed: testbed.Bed, client: ApiClient, operator: OperatorProcess
+) -> None:
+    bed.kubectl("create", "namespace", "ending")
+    rollout = Rollout(bed, client, "ending")
+    rollout.apply("1.0.0")
+    rollout.serves("1.0.0")
+    bed.kubectl("delete", "namespace", "ending", "--timeout=60s")
+
+
 def test_a_template_that_the_api_server_refuses_is_reported_with_its_words(
     operator: OperatorProcess, rollout: Rollout
 ) -> None:
@@ -104,3 +115,13 @@ def test_a_template_that_the_api_server_refuses_is_reported_with_its_words(
         lambda status: "must be greater than or equal to 0" in json.dumps(status.get("conditions", [])),
         "the API server's words in a condition",
     )
+
+
+def test_a_service_of_somebody_else_is_not_taken_over(operator: OperatorProcess, rollout: Rollout) -> None:
+    rollout.bed.kubectl("-n", rollout.namespace, "create", "service", "clusterip", "scorer", "--tcp=80:8080")
+    rollout.apply("1.0.0")
+    rollout.wait_for(
+        lambda status: "exists and is not ours" in json.dumps(status.get("conditions", [])),
+        "the Service to be named in a condition",
+    )
+    assert rollout.get("service", "scorer")["spec"]["selector"] == {"app": "scorer"}

@@ -5,10 +5,11 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
+from kubernetes.client import ApiClient
+
 import testbed
 from cluster.operator_process import eventually, grant, running
 from cluster.rollout import Object, Rollout
-from kubernetes.client import ApiClient
 
 FLEET = 50
 WATCHED_FOR = 20.0

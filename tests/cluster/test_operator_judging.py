@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+from kubernetes.client import ApiClient
+
 import testbed
 from cluster.operator_process import OperatorProcess, eventually, grant, running
 from cluster.rollout import Rollout
-from kubernetes.client import ApiClient
 
 SCRAPES_ITSELF = """
 global: {scrape_interval: 500ms}

@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from kubernetes.client import ApiClient
+
 import testbed
 from cluster.operator_process import OperatorProcess, eventually, grant, running
 from cluster.rollout import Object, Rollout
-from kubernetes.client import ApiClient
 
 SLOW = {
     "canary": {"steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "hold": "4s"}, {"weight": 100, "hold": "1s"}]}

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from modelrollout.api.slo import Query, Slo
 from modelrollout.api.spec import ModelRolloutSpec, ServerKind
 from modelrollout.api.status import Colour, SloStatus, Verdict
@@ -21,7 +22,6 @@ from support.prometheus_server import Exporter, PrometheusServer
 
 PATIENCE = 30
 FRAUD: Key = ("ml", "fraud")
-SCOPE = Scope(namespace="ml", rollout="fraud", stable=Colour.BLUE, candidate=Colour.GREEN)
 
 ERRORS = Slo(name="errors", metric="error-ratio", limit="1%", min_samples=1)
 SLOW = Slo(name="slow", metric="latency", slower_than="250ms", limit="5%", min_samples=1)
@@ -64,7 +64,7 @@ _MOST = 20
 _ATTEMPTS = iter(range(1, _MOST + 1))
 TARGETS = {
     **{f"pod-{attempt}": pod_labels(attempt) for attempt in range(1, _MOST + 1)},
-    "lost": {"namespace": "ml", "pod": "lost-blue-5d8f7c6b9-abcde"},
+    "lost": {"namespace": "ml", "pod": "lost-green-5d8f7c6b9-abcde"},
     "down": pod_labels(0) | {"modelrollout_io_name": "down"},
 }
 
@@ -150,11 +150,11 @@ async def eventually(look: Callable[[], Awaitable[object]], wanted: object, what
         raise AssertionError(f"after {PATIENCE} s not {what}: {found}") from None
 
 
-async def scraped(url: str, attempt: int, expected: float = 1) -> None:
-    """Wait until Prometheus has scraped the pods of an attempt."""
-    source = Prometheus(url)
-    query = f'max(up{{modelrollout_io_attempt="{attempt}"}})'
-    await eventually(lambda: source.value(query), Value(expected), f"up={expected} for attempt {attempt}")
+async def scraped(url: str, attempt: int) -> None:
+    """Wait until Prometheus has scraped the pod of an attempt, and began to after this call."""
+    source, called = Prometheus(url), datetime.now(UTC).timestamp()
+    query = f'max(timestamp(up{{modelrollout_io_attempt="{attempt}"}} == 1)) > bool {called}'
+    await eventually(lambda: source.value(query), Value(1), f"a scrape of attempt {attempt}")
     source.close()
 
 
@@ -419,14 +419,15 @@ async def test_preflight_asks_the_real_parser_and_the_real_names(
     await scraped(server.url, attempt)
     source = Prometheus(server.url)
     slos = [
-        free("no-traffic-yet", 'model_drift_score{modelrollout_io_colour="$stable"}'),
+        free("no-traffic-yet", 'model_drift_score{modelrollout_io_colour="$candidate"}'),
         free("mistyped", "max(model_drift_scores)"),
         free("broken", "max(model_drift_score"),
         free("senseless", "part + on() part"),
         free("many", "part"),
         SLOW.model_copy(update={"slower_than": "120ms"}),
     ]
-    found = await check(source, spec(ERRORS, *slos), SCOPE, serving_for=timedelta(hours=1))
+    scope = Scope(namespace="ml", rollout="fraud", stable=Colour.GREEN, candidate=Colour.BLUE)
+    found = await check(source, spec(ERRORS, *slos), scope, serving_for=timedelta(hours=1))
     source.close()
     by_slo = {obstacle.message.split('"')[1]: obstacle for obstacle in found}
     assert {name: obstacle.reason for name, obstacle in by_slo.items()} == {
@@ -461,5 +462,5 @@ async def test_preflight_tells_lost_labels_from_missing_targets(
     ((reason, message),) = await found("lost", moment)
     assert (reason, "carry the pod labels over" in message) == ("MetricNotFound", True)
     ((reason, message),) = await found("down", hour)
-    assert (reason, "failed to scrape every pod of ml/down" in message) == ("TargetDown", True)
+    assert (reason, "failed to scrape every stable pod of ml/down" in message) == ("TargetDown", True)
     source.close()

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-import testbed
 import yaml
 from kubernetes.client import ApiClient, ApiException
 from kubernetes.dynamic import DynamicClient
+
+import testbed
 from modelrollout.api.labels import FINALIZER
 from modelrollout.api.manifests import covers
 from modelrollout.api.owner import Rollout

@@ -1,10 +1,13 @@
 """Everything wrong that can be seen at apply is refused there, with the field named and the fix in words."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from kubernetes.client import ApiClient, ApiException
+
+from generate.crd import KINDS, schema_of
 from support.rollouts import ABSENT, WHOLE, Complaint, Object, Rollouts, changed, complaints, field_of, valid
 
 CONTAINER = "spec.template.spec.containers.0"
@@ -348,6 +351,21 @@ def test_refuses_to_apply_server_side(bad: Bad, rollouts: Rollouts) -> None:
         assert any(bad.applied in complaint.message for complaint in said), said
     else:
         assert any(bad.is_named_by(complaint) for complaint in said), said
+
+
+def rules_of(schema: Object) -> Iterator[str]:
+    """The messages of all CEL rules in a schema."""
+    for value in schema.get("x-kubernetes-validations", ()):
+        yield value["message"]
+    for below in (*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")):
+        if isinstance(below, dict):
+            yield from rules_of(below)
+
+
+def test_every_rule_has_a_row() -> None:
+    (kind,) = KINDS
+    messages = set(rules_of(schema_of(kind)))
+    assert [message for message in messages if not any(bad.words in message for bad in REFUSED)] == []
 
 
 def test_the_object_that_rows_change_is_right(rollouts: Rollouts) -> None:

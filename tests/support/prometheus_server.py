@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import yaml
+
 from testbed import debian
 
 SCRAPE_INTERVAL = 0.25
@@ -55,7 +56,7 @@ class Exporter:
 
     @contextmanager
     def serving(self) -> Iterator["Exporter"]:
-        thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
         thread.start()
         try:
             yield self

@@ -179,12 +179,21 @@ class Applier:
         if live and self._is_there(manifest, live, applied):
             return False
         try:
-            answer = await self._api.apply(manifest, force=live is not None)
-        except EndingNamespaceError:
-            # Everything in the namespace goes: there is nothing to keep, and the rollout must not be what holds it up.
-            if not seen.snapshot.deleting:
-                raise
-            return False
+            answer = await self._send(manifest, live)
+        except RefusedError as error:
+            # At the end, what is not there needs no change, and must not be what holds the deletion up. In a namespace
+            # that is being deleted, what was there until now is not either.
+            if seen.snapshot.deleting and (live is None or isinstance(error, EndingNamespaceError)):
+                return False
+            raise
+        self._informers.learn(answer)
+        applied[kind, key] = _digest(manifest), _version(answer)
+        return live is None or _version(answer) != _version(live)
+
+    async def _send(self, manifest: Manifest, live: Live | None) -> Live:
+        kind, key = kind_of(manifest), key_of(manifest)
+        try:
+            return await self._api.apply(manifest, force=live is not None)
         except NotFoundError as error:
             raise RefusedError(f"{kind} {key}: {error}") from error
         except ConflictError as error:
@@ -192,9 +201,6 @@ class Applier:
             if self._informers.get(kind.kind, *key) is None:
                 raise RefusedError(f"{kind} {key} exists and is not ours; delete or rename it: {error}") from error
             raise
-        self._informers.learn(answer)
-        applied[kind, key] = _digest(manifest), _version(answer)
-        return live is None or _version(answer) != _version(live)
 
     @staticmethod
     def _is_there(manifest: Manifest, live: Live, applied: dict[tuple[Kind, Key], tuple[str, str]]) -> bool:

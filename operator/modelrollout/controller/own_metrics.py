@@ -17,64 +17,52 @@ class OwnMetrics:
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
-        registry = self._registry = CollectorRegistry()
-        Gauge("modelrollout_build_info", "Version of the operator.", ["version"], registry=registry).labels(
-            __version__
-        ).set(1)
-        self.reconcile_seconds = Histogram(
-            "modelrollout_reconcile_seconds",
+        self._registry = CollectorRegistry()
+        self._gauge("build_info", "Version of the operator.", "version").labels(__version__).set(1)
+        self.reconcile_seconds = self._histogram(
+            "reconcile_seconds",
             "From taking a rollout off the queue to having carried out what was decided.",
-            ["result"],
-            buckets=_FAST,
-            registry=registry,
+            "result",
         )
-        self.queue_depth = Gauge("modelrollout_queue_depth", "Rollouts that wait for a worker.", registry=registry)
-        self.transitions = Counter(
-            "modelrollout_transitions",
-            "What happened to rollouts, by the reason given in their events.",
-            ["reason"],
-            registry=registry,
+        self.queue_depth = self._gauge("queue_depth", "Rollouts that wait for a worker.")
+        self.transitions = self._counter(
+            "transitions", "What happened to rollouts, by the reason given in their events.", "reason"
         )
-        self.rollouts = Gauge("modelrollout_rollouts", "Rollouts by phase.", ["phase"], registry=registry)
-        self.verdicts = Counter(
-            "modelrollout_verdicts",
-            "Readings of SLOs that differ from the one before, by verdict and reason.",
-            ["verdict", "reason"],
-            registry=registry,
+        self.rollouts = self._gauge("rollouts", "Rollouts by phase.", "phase")
+        self.verdicts = self._counter(
+            "verdicts", "Readings of SLOs that differ from the one before, by verdict and reason.", "verdict", "reason"
         )
-        self.breach_to_route_seconds = Histogram(
-            "modelrollout_breach_to_route_seconds",
+        self.breach_to_route_seconds = self._histogram(
+            "breach_to_route_seconds",
             "From the poll that saw the breach that takes a candidate back to the route being written.",
-            buckets=_FAST,
-            registry=registry,
         )
-        self.query_seconds = Histogram(
-            "modelrollout_prometheus_query_seconds",
+        self.query_seconds = self._histogram(
+            "prometheus_query_seconds",
             "Time that Prometheus took for an answer, by kind of question and what came of it.",
-            ["question", "result"],
-            buckets=_FAST,
-            registry=registry,
+            "question",
+            "result",
         )
-        self.api_requests = Counter(
-            "modelrollout_api_requests",
+        self.api_requests = self._counter(
+            "api_requests",
             "Requests to the API server by answer; code 0 is none. Watches are not counted.",
-            ["verb", "kind", "code"],
-            registry=registry,
+            *("verb", "kind", "code"),
         )
-        self.missed_by_watch = Counter(
-            "modelrollout_missed_by_watch",
-            "Changes that the periodic LIST found before the watch told of them.",
-            ["kind"],
-            registry=registry,
+        self.missed_by_watch = self._counter(
+            "missed_by_watch", "Changes that the periodic LIST found before the watch told of them.", "kind"
         )
-        self.events_dropped = Counter(
-            "modelrollout_events_dropped",
-            "Events that could not be posted.",
-            registry=registry,
-        )
+        self.events_dropped = self._counter("events_dropped", "Events that could not be posted.")
         self._phases: dict[Key, Phase] = {}
         for phase in Phase:
             self.rollouts.labels(phase).set(0)
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"modelrollout_{name}", text, labels, registry=self._registry)
+
+    def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
+        return Gauge(f"modelrollout_{name}", text, labels, registry=self._registry)
+
+    def _histogram(self, name: str, text: str, *labels: str) -> Histogram:
+        return Histogram(f"modelrollout_{name}", text, labels, buckets=_FAST, registry=self._registry)
 
     def count_answer(self, answered: Answered) -> None:
         """One request to the API server is over."""

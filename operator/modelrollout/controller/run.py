@@ -49,14 +49,14 @@ async def run(settings: Settings) -> int:
     metrics = OwnMetrics()
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connect(on_answer=metrics.count_answer))
-        operator = _Operator(settings, api, metrics)
+        operator = Operator(settings, api, metrics)
         watches = await stack.enter_async_context(_watches(operator.informers, settings.namespaces))
         stop = _told_to_end()
         await stack.enter_async_context(operator.serving())
         return await operator.run(watches, stop)
 
 
-class _Operator:
+class Operator:
     """The parts of the operator, wired."""
 
     def __init__(self, settings: Settings, api: KubeApi, metrics: OwnMetrics) -> None:
@@ -73,9 +73,18 @@ class _Operator:
         self._prometheus = Prometheus(settings.prometheus_url) if settings.prometheus_url else None
         source = MeasuredSource(self._prometheus, metrics) if self._prometheus else None
         self._judging = Judging(source, readings=readings, interval=settings.poll_interval, now=_now)
-        refusals = Refusals(now=_now)
         self._events = EventRecorder(api, instance=os.uname().nodename, metrics=metrics)
-        self._reconciler = Reconciler(
+        self._reconciler = self._wired(api, readings)
+        self._health = health.Health(
+            oldest_wait=self._queue.oldest_wait,
+            poller_is_stuck=self._judging.is_stuck,
+            resync=settings.resync,
+            now=_now,
+        )
+
+    def _wired(self, api: KubeApi, readings: ReadingsBoard) -> Reconciler:
+        refusals = Refusals(now=_now)
+        return Reconciler(
             self._queue,
             observer=Observer(
                 informers=self.informers,
@@ -99,13 +108,7 @@ class _Operator:
             readings=readings,
             preflight=self._judging.preflight,
             preflights=self._preflights,
-            metrics=metrics,
-            now=_now,
-        )
-        self._health = health.Health(
-            oldest_wait=self._queue.oldest_wait,
-            poller_is_stuck=self._judging.is_stuck,
-            resync=settings.resync,
+            metrics=self._metrics,
             now=_now,
         )
 

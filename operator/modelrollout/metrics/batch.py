@@ -149,7 +149,8 @@ def _selector(feeds: Sequence[Feed], now: float) -> str:
     matchers = [f'__name__=~"{"|".join(sorted(names))}"']
     matchers.append(feeds[0].template.attribution.matcher(feed.arm for feed in feeds))
     if edges := {re.escape(edge) for (_, wanted), template in kinds.items() for edge in template.edge_labels(wanted)}:
-        matchers.append(f"le=~`|{'|'.join(sorted(edges))}`")
+        alternatives = "|".join(sorted(edges)).replace("\\", "\\\\")  # once for the expression, once for the string
+        matchers.append(f'le=~"|{alternatives}"')
     reach = math.ceil(max(feed.reach(now) for feed in feeds))
     return f"{{{','.join(matchers)}}}[{reach}s]"
 

@@ -138,30 +138,30 @@ async def _check_series(
 
 
 async def _check_pods(source: Source, scope: Scope, settled: bool) -> Obstacle | Unavailable | None:
-    of_rollout = f'namespace="{scope.namespace}",{NAME_LABEL}="{scope.rollout}"'
-    carried = f'{UP}{{{of_rollout},{COLOUR_LABEL}="{scope.stable}",{ATTEMPT_LABEL}!=""}}'
-    answer = await source.value(f"max(max_over_time({carried}[2m]))")
+    rollout = f"{scope.namespace}/{scope.rollout}"
+    labels = f'namespace="{scope.namespace}",{NAME_LABEL}="{scope.rollout}",{COLOUR_LABEL}="{scope.stable}"'
+    answer = await source.value(f'max(max_over_time({UP}{{{labels},{ATTEMPT_LABEL}!=""}}[2m]))')
     if isinstance(answer, Value) and settled and not answer.value:
         message = (
-            f"Prometheus has failed to scrape every pod of {scope.namespace}/{scope.rollout} for two minutes: see its "
-            "targets; the port or the path of the metrics may be wrong in the PodMonitor or scrape configuration"
+            f"Prometheus has failed to scrape every stable pod of {rollout} for two minutes: see its targets; the port "
+            "or the path of the metrics may be wrong in the PodMonitor or scrape configuration"
         )
         return _obstacle(ObstacleReason.TARGET_DOWN, message)
     if not isinstance(answer, NoData):
         return _unavailable(answer)
-    pods = f'namespace="{scope.namespace}",pod=~"{scope.rollout}-(blue|green)-[a-z0-9]+-[a-z0-9]+"'
+    pods = f'namespace="{scope.namespace}",pod=~"{scope.rollout}-{scope.stable}-[a-z0-9]+-[a-z0-9]+"'
     answer = await source.value(f"count({UP}{{{pods}}})")
     if isinstance(answer, Value):
         message = (
-            f"Prometheus scrapes pods of {scope.namespace}/{scope.rollout} without the labels {NAME_LABEL}, "
-            f"{COLOUR_LABEL} and {ATTEMPT_LABEL}: carry the pod labels over (podTargetLabels of the PodMonitor, or a "
-            "labelmap in the scrape configuration)"
+            f"Prometheus scrapes pods of {rollout} without their labels {NAME_LABEL}, {COLOUR_LABEL} and "
+            f"{ATTEMPT_LABEL}: carry the pod labels over (podTargetLabels of the PodMonitor, or a labelmap in the "
+            "scrape configuration)"
         )
         return _obstacle(ObstacleReason.METRIC_NOT_FOUND, message)
     if isinstance(answer, NoData) and settled:
         message = (
-            f"Prometheus scrapes no pod of {scope.namespace}/{scope.rollout}: no target has {of_rollout}; a PodMonitor "
-            "or scrape configuration that finds the pods is missing"
+            f"Prometheus scrapes no stable pod of {rollout}: no target has {labels}; a PodMonitor or scrape "
+            "configuration that finds the pods is missing"
         )
         return _obstacle(ObstacleReason.METRIC_NOT_FOUND, message)
     return _unavailable(answer)

@@ -157,7 +157,7 @@ class _Session(requests.Session):
         response = super().request(method, url, *args, **kwargs)
         if response.status_code in _BAD_QUERY:
             raise _RefusedError(_error_in(response))
-        if not response.ok:
+        if response.status_code != 200:
             raise requests.HTTPError(f"it answers {response.status_code} {response.reason}")
         if b'"warnings"' in response.content[-_WARNINGS_WITHIN:] and (warnings := response.json().get("warnings")):
             raise _RefusedError(f"only a partial answer: {'; '.join(warnings)}")
@@ -181,10 +181,10 @@ class _Lane:
                 return QueryError(str(error)[:_ERROR_LENGTH])
             except (TimeoutError, requests.Timeout):
                 return Unavailable(f"Prometheus did not answer within {timeout:g} s")
+            except (requests.JSONDecodeError, KeyError, TypeError):
+                return Unavailable("what answers at the Prometheus URL does not speak its API")
             except requests.RequestException as error:
                 return Unavailable(f"Prometheus cannot be asked: {_cause(error)}"[:_ERROR_LENGTH])
-            except (ValueError, KeyError, TypeError):
-                return Unavailable("what answers at the Prometheus URL does not speak its API")
 
     def close(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)

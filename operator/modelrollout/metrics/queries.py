@@ -73,15 +73,15 @@ class FreeQuery:
         promql = self._scope.fill(self._slo.query.value if self._slo.query else "", window)
         newest = await newest_sample(source, promql)
         at = _time_of(newest, now)
-        if at == self._judged:
+        if at == self._judged and not isinstance(newest, Unavailable):
             return
         answer = newest if isinstance(newest, Unavailable) else await source.value(promql)
+        self._judged = None if isinstance(answer, QueryError | Unavailable) else at
         if now - at > STALE_AFTER:
             message = f"the newest sample behind the query is {describe(now - at)} old"
             self.status = undecided(self._slo, Reason.STALE_SCRAPE, message, at=at)
         else:
             self.status = judge_single(self._slo, answer, at=at)
-        self._judged = None if isinstance(answer, QueryError | Unavailable) else at
 
 
 def judge_single(slo: Slo, answer: Single, *, at: datetime) -> SloStatus:

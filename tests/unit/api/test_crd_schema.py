@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from generate.crd import KINDS, definition
 from modelrollout.api.base import matches
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.template import PodTemplate
 

@@ -4,6 +4,7 @@ import re
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelrollout.api.labels import NAME, colour_name, serving_selector
 from modelrollout.api.rollout import LONGEST_NAME, NAME_PATTERN
 from modelrollout.api.status import Colour

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelrollout.api.quantities import (
     DURATION_PATTERN,
     NUMBER_PATTERN,

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from generate import reference
 from generate.crd import KINDS, schema_of
 

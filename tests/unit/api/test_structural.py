@@ -4,9 +4,10 @@ from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import ConfigDict, Field
+
 from generate.structural import UnsupportedSchemaError, structural
 from modelrollout.api.base import ApiModel, rule, rules
-from pydantic import ConfigDict, Field
 
 
 class Tone(StrEnum):

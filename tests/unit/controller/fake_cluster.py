@@ -48,6 +48,8 @@ class FakeApi:
         """Everything that a watch would have told so far."""
         self.events: list[Live] = []
         self.writes: list[str] = []
+        self.conflicts: list[str] = []
+        """Writes that were made on an old view."""
         self.trouble: Callable[[int, str], None] = lambda _number, _when: None
         self._versions = itertools.count(100)
 
@@ -140,10 +142,10 @@ class FakeApi:
             raise NotFoundError(f"{kind} {key} not found")
         return self.objects[kind.kind, key]
 
-    @staticmethod
-    def _check_fence(stored: Live, written: Mapping[str, Any]) -> None:
+    def _check_fence(self, stored: Live, written: Mapping[str, Any]) -> None:
         fence = written.get("metadata", {}).get("resourceVersion")
         if fence and fence != stored["metadata"]["resourceVersion"]:
+            self.conflicts.append(self.writes[-1])
             raise ConflictError("the object has been modified")
 
     def _before(self, verb: str, kind: Kind, key: Key) -> None:
@@ -270,6 +272,17 @@ class Operator:
             if kind in WATCHED:
                 self.informers.on_event(kind, event if _is_selected(kind.selector, manifest) else "DELETED", manifest)
         self._told = len(self.api.changes)
+
+    def skip(self) -> None:
+        """The watches lose what has happened since they told last."""
+        self._told = len(self.api.changes)
+
+    async def emitted(self) -> list[str]:
+        """Reasons of the events so far."""
+        posting = asyncio.create_task(self.events.run())
+        await self.events.drain(seconds=5)
+        posting.cancel()
+        return [event["reason"] for event in self.api.events]
 
     async def run_until(self, reached: Callable[[], bool], *, looks: int = 400) -> None:
         """Work, let the cluster settle, and let time pass while there is nothing else to do.

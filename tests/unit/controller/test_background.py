@@ -3,6 +3,7 @@ from collections.abc import AsyncIterator
 from typing import cast
 
 import pytest
+
 from modelrollout.controller.background import Background
 from modelrollout.controller.kinds import Key
 from modelrollout.controller.queue import WorkQueue

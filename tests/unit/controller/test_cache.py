@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelrollout.api.objects import Live
 from modelrollout.controller.cache import Cache
 from modelrollout.controller.kinds import DEPLOYMENTS, GATEWAYS, Key

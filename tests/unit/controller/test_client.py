@@ -6,10 +6,12 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from kubernetes.aio.client import ApiClient, Configuration
+
 from modelrollout.controller.client import (
     Answered,
     ApiError,
     ConflictError,
+    EndingNamespaceError,
     ExpiredError,
     KubeClient,
     NotFoundError,
@@ -83,6 +85,11 @@ async def test_applies_on_the_server_side_as_our_field_manager(client: KubeClien
     ]
 
 
+async def test_takes_over_what_is_somebody_elses_only_by_force(client: KubeClient, server: Server) -> None:
+    await client.apply({"apiVersion": "v1", "kind": "Service", "metadata": KEY._asdict()}, force=False)
+    assert server.asked[0]["query"]["force"] == "false"
+
+
 async def test_replaces_the_status_alone(client: KubeClient, server: Server) -> None:
     manifest = {"apiVersion": MODEL_ROLLOUTS.api_version, "kind": "ModelRollout", "metadata": KEY._asdict()}
     await client.replace_status(manifest)
@@ -139,6 +146,13 @@ async def test_tells_apart_what_can_be_done_about_a_failure(
     server.answers = [(code, {"kind": "Status", "message": "the words of the API server"})]
     with pytest.raises(error, match="the words of the API server"):
         await client.get(SERVICES, KEY)
+
+
+async def test_a_namespace_that_ends_is_told_apart(client: KubeClient, server: Server) -> None:
+    causes = [{"reason": "NamespaceTerminating", "message": "namespace ml is being terminated", "field": "x"}]
+    server.answers = [(403, {"kind": "Status", "message": "forbidden", "details": {"causes": causes}})]
+    with pytest.raises(EndingNamespaceError):
+        await client.apply({"apiVersion": "v1", "kind": "Service", "metadata": KEY._asdict()}, force=True)
 
 
 async def test_what_answers_may_not_be_an_api_server(client: KubeClient, server: Server) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.controller.client import UnavailableError
@@ -83,7 +84,7 @@ async def test_a_long_message_is_cut_between_characters(recorder: EventRecorder,
 
 class Refusing(FakeApi):
     async def create(self, manifest: Manifest) -> Live:
-        raise UnavailableError("503")
+        raise UnavailableError(f"503 for {manifest['kind']}")
 
 
 async def test_an_event_that_cannot_be_posted_is_counted_and_blocks_nobody(

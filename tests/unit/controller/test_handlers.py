@@ -3,6 +3,7 @@ from typing import Any
 
 import kopf
 import pytest
+
 from modelrollout.controller.handlers import kopf_settings, registry
 from modelrollout.controller.kinds import DEPLOYMENTS, GATEWAYS, MODEL_ROLLOUTS, WATCHED, Kind
 

@@ -3,6 +3,7 @@ from datetime import timedelta
 
 import httpx
 import pytest
+
 from modelrollout.controller.health import Health, serve
 from modelrollout.controller.own_metrics import OwnMetrics
 from unit.controller.fake_cluster import Clock

@@ -2,6 +2,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+
 from modelrollout.controller.client import NotFoundError, Page, RefusedError, UnavailableError
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import (

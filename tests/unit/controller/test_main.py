@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from click.testing import CliRunner
+
 from modelrollout.controller import main as module
 from modelrollout.controller.kinds import Key
 from modelrollout.controller.logs import RolloutLog, configure

@@ -3,6 +3,7 @@ import asyncio
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from modelrollout.controller.queue import Backoff, Priority, Schedule, WorkQueue
 
 KEYS = ["a", "b", "c"]

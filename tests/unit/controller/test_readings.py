@@ -2,6 +2,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+
 from modelrollout.api.status import SloStatus, Verdict
 from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.controller.queue import Priority

@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 import pytest
+
 from modelrollout.api.status import Colour
 from modelrollout.controller.refusals import Refusals
 from modelrollout.engine.effects import ApplyServices, ApplyWorkload, SetTraffic

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+
 from modelrollout.api.labels import COLOUR
 from modelrollout.controller.client import ConflictError, RefusedError, UnavailableError
 from modelrollout.controller.kinds import SERVICES, Key

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, Phase, Verdict
 from modelrollout.engine.capacity import splits_by_pods

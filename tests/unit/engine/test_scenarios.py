@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import ClassVar
 
 import pytest
+
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ConditionStatus, Phase, Verdict
 from modelrollout.engine import effects as fx

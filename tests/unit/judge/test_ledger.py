@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelrollout.judge.ledger import Ledger, Sample, Scrapes, Series
 
 ALWAYS = float("-inf")

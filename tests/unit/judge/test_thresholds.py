@@ -6,6 +6,7 @@ from math import inf, nan
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelrollout.api.slo import Query, Slo
 from modelrollout.api.status import SloStatus, Verdict
 from modelrollout.judge.ledger import Coverage

@@ -5,12 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from prometheus_client.samples import Sample
+
 from modelrollout.api.slo import Slo
 from modelrollout.api.spec import ServerKind
 from modelrollout.api.status import Colour
 from modelrollout.metrics.templates import FAILED, REQUESTS, TIMED, Arm, Template, load, template_for, within
-from prometheus_client.parser import text_string_to_metric_families
-from prometheus_client.samples import Sample
 
 FIXTURES = Path(__file__).parent / "fixtures"
 NAMES = ["mlserver", "envoy-gateway"]

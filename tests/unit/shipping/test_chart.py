@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+
 from modelrollout import __version__
 from modelrollout.api.labels import ATTEMPT, COLOUR, NAME, VERSION
 from modelrollout.controller import kinds

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import yaml
+
 from generate import manifests
 
 ROOT = Path(__file__).parents[3]

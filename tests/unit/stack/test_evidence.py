@@ -7,6 +7,7 @@ from math import comb
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from stack.evidence import UNLIKELY, Window, by_version, describe, failed, is_models_own, most_of, share
 from traffic_client import Answer
 

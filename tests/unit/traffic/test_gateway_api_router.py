@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelrollout.api.manifests import covers
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import Colour

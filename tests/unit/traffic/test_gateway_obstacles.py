@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import SetTraffic

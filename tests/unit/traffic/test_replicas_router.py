@@ -1,6 +1,7 @@
 """The replicas router: which pods the Service selects, and what that gives each colour."""
 
 import pytest
+
 from modelrollout.api.manifests import covers
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import SetTraffic

@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 import pytest
+
 from traffic_client import Load
 from traffic_client.__main__ import refuse_foreign
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
 from modelrollout.api.manifests import RENDERED, covers, fenced, stamped
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import ApplyWorkload

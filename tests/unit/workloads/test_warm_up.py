@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+
 from modelrollout.api.spec import Service, WarmUp
 from modelrollout.workloads.warm_up import Target, targets, warm_up
 

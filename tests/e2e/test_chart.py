@@ -1,0 +1,97 @@
+"""The operator as it is shipped: installed with helm, in a pod that may do little."""
+
+import re
+import shutil
+from pathlib import Path
+
+import httpx
+import pytest
+import yaml
+
+from stack.install import NAMESPACE, RELEASE, helm, helm_upgrade
+from testbed import Bed, BedError
+from testbed.paths import REPOSITORY
+
+CHART = REPOSITORY / "charts" / "modelrollout"
+CRD = "modelrollouts.modelrollout.io"
+ACCOUNT = f"--as=system:serviceaccount:{NAMESPACE}:{RELEASE}"
+
+
+def test_pod_is_admitted_where_only_restricted_ones_are(bed: Bed) -> None:
+    (pod,) = bed.get("pods", "-n", NAMESPACE)["items"]
+    assert pod["status"]["phase"] == "Running"
+    with pytest.raises(BedError, match="violates PodSecurity"):
+        bed.kubectl("run", "plain", "-n", NAMESPACE, "--image=localhost/x:bed", "--dry-run=server")
+
+
+def test_account_may_do_what_the_operator_does_and_nothing_else(bed: Bed) -> None:
+    """No secrets, no pods but to list them, no ModelRollout but to patch it and to write its status."""
+    may = {}
+    for line in bed.kubectl("auth", "can-i", "--list", "--namespace=default", ACCOUNT).splitlines()[1:]:
+        resource, *_, verbs = re.split(r"  +", line)
+        if resource and not resource.startswith("self"):
+            may[resource] = verbs.strip("[]").split()
+    owned = ["get", "list", "watch", "create", "patch", "delete"]
+    assert may == {
+        "modelrollouts.modelrollout.io": ["get", "list", "watch", "patch"],
+        "modelrollouts.modelrollout.io/status": ["update"],
+        "modelrollouts.modelrollout.io/finalizers": ["update"],
+        "deployments.apps": owned,
+        "services": owned,
+        "httproutes.gateway.networking.k8s.io": owned,
+        "gateways.gateway.networking.k8s.io": ["list", "watch"],
+        "gatewayclasses.gateway.networking.k8s.io": ["list", "watch"],
+        "customresourcedefinitions.apiextensions.k8s.io": ["list", "watch"],
+        "pods": ["list"],
+        "events.events.k8s.io": ["create"],
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "says"), [("metrics", 'modelrollout_build_info{version="'), ("healthz", "ok"), ("readyz", "ok")]
+)
+def test_answers_on_its_port(bed: Bed, path: str, says: str) -> None:
+    url = bed.service_url(NAMESPACE, f"{RELEASE}-metrics", 8080)
+    answer = httpx.get(f"{url}/{path}", trust_env=False, timeout=10)
+    assert answer.status_code == 200
+    assert says in answer.text
+
+
+def test_chart_is_clean(bed: Bed) -> None:
+    helm(bed, "lint", "--strict", str(CHART))
+
+
+def test_upgrade_with_other_values(bed: Bed) -> None:
+    helm_upgrade(bed, "logging.level=debug")
+    try:
+        assert "--log-level=debug" in arguments(bed)
+    finally:
+        helm_upgrade(bed, "logging.level=info")
+    assert "--log-level=info" in arguments(bed)
+
+
+def test_upgrade_brings_the_new_crds(bed: Bed, tmp_path: Path) -> None:
+    older = shutil.copytree(CHART, tmp_path / "modelrollout")
+    (file,) = (older / "files" / "crds").glob("*_modelrollouts.yaml")
+    crd = yaml.safe_load(file.read_text())
+    *_, newest = crd["spec"]["versions"][0]["additionalPrinterColumns"]
+    crd["spec"]["versions"][0]["additionalPrinterColumns"].remove(newest)
+    file.write_text(yaml.safe_dump(crd))
+    try:
+        helm_upgrade(bed, chart=older)
+        assert newest not in printer_columns(bed)
+    finally:
+        helm_upgrade(bed)
+    assert newest in printer_columns(bed)
+
+
+def arguments(bed: Bed) -> list[str]:
+    """Of the operator's pod, which the upgrade has replaced by now."""
+    pods = bed.get("pods", "-n", NAMESPACE)["items"]
+    (pod,) = (pod for pod in pods if "deletionTimestamp" not in pod["metadata"])
+    return [str(argument) for argument in pod["spec"]["containers"][0]["args"]]
+
+
+def printer_columns(bed: Bed) -> list[object]:
+    """Of the CRD in the cluster."""
+    return list(bed.get("crd", CRD)["spec"]["versions"][0]["additionalPrinterColumns"])

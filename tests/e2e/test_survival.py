@@ -1,0 +1,86 @@
+"""Whatever dies, nothing moves wrongly, no request fails, and the rollout goes on."""
+
+from stack import Serve
+from stack.evidence import by_version, describe, failed
+from stack.history import Object
+from stack.install import NAMESPACE
+from stack.served import NAME, Served, condition, status_of, steps
+
+ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "1%", "minSamples": 20}
+
+
+def test_operator_killed_in_the_middle_of_a_stage(serve: Serve) -> None:
+    with serve("killed", strategy=steps(20, 50, 100, hold="8s"), slos=[ERRORS], replicas=1) as model:
+        model.wait_serving("1.0.0")
+        with model.load(rate=60, requests=20_000, seconds=240) as load:
+            model.roll_out("1.1.0")
+            model.wait_stage("1.1.0", "canary-50")
+            kill_operator(model)
+            model.wait_serving("1.1.0")
+            answers = load.stop()
+        assert not failed(answers), describe(failed(answers))
+        assert stages_of(model) == ["canary-20", "canary-50", "canary-100"]
+        assert model.status["stable"]["attempt"] == 2
+
+
+def test_prometheus_gone_in_the_middle_of_a_stage(serve: Serve) -> None:
+    with serve("blind", strategy=steps(20, 100, hold="5s"), slos=[ERRORS], replicas=1) as model:
+        model.wait_serving("1.0.0")
+        with model.load(rate=60, requests=20_000, seconds=240) as load:
+            model.roll_out("1.1.0")
+            model.wait_stage("1.1.0", "canary-20")
+            model.bed.stop("prometheus")
+            try:
+                held = model.wait(is_undecided, what="the stage held beyond its hold, undecided", timeout=60)
+                assert status_of(held.object)["slos"][0]["reason"] == "PrometheusUnavailable"
+                weights = {window.weight for window in model.windows()}
+            finally:
+                model.bed.start("prometheus")
+            model.wait_serving("1.1.0")
+            answers = load.stop()
+        assert weights == {0, 20}
+        assert not failed(answers), describe(failed(answers))
+
+
+def test_rollout_deleted_in_the_middle_of_a_stage(serve: Serve) -> None:
+    with serve("deleted", strategy=steps(20, 100, hold="5m"), slos=[ERRORS], replicas=1) as model:
+        model.wait_serving("1.0.0")
+        with model.load(rate=60, requests=20_000, seconds=240) as load:
+            model.roll_out("1.1.0")
+            model.wait_stage("1.1.0", "canary-20")
+            model.kubectl("delete", "modelrollout", NAME, "--timeout=60s")
+            model.wait_for_requests(load, 600)
+            answers = load.stop()
+        assert not failed(answers), describe(failed(answers))
+        assert by_version(answers[-300:]).keys() == {"1.0.0"}
+        left = model.kubectl("get", "deployments,httproutes,services", "--output=name").split()
+        assert left == [
+            "deployment.apps/digits-blue",
+            "httproute.gateway.networking.k8s.io/digits",
+            "service/digits",
+            "service/digits-blue",
+            "service/digits-green",
+        ]
+
+
+def kill_operator(model: Served) -> None:
+    """End the operator's pod at once; another one is made by its Deployment."""
+    model.bed.kubectl(
+        *("delete", "pods", "--namespace", NAMESPACE, "--selector=app.kubernetes.io/name=modelrollout"),
+        *("--grace-period=0", "--force"),
+    )
+
+
+def is_undecided(status: Object) -> bool:
+    """The hold is over, and an SLO does not say yes."""
+    return condition(status, "Progressing").get("reason") == "Undecided" and bool(status["stage"])
+
+
+def stages_of(model: Served) -> list[str]:
+    """The names of the stages in which the rollout was, one after another."""
+    names: list[str] = []
+    for state in model.history.states:
+        stage = status_of(state.object).get("stage")
+        if stage and names[-1:] != [stage["name"]]:
+            names.append(stage["name"])
+    return names

@@ -1,0 +1,99 @@
+"""Every series that a template reads is in Prometheus, scraped from the real server, with the labels it relies on."""
+
+from collections.abc import Iterator
+from importlib.resources import files
+
+import httpx
+import pytest
+
+from modelrollout.metrics import templates
+from modelrollout.metrics.templates import (
+    ATTEMPT_LABEL,
+    COLOUR_LABEL,
+    NAME_LABEL,
+    Counter,
+    Histogram,
+    PodLabels,
+    Template,
+)
+from stack import Serve
+from stack.served import NAME, Served, steps
+
+TEMPLATES = sorted(
+    path.name.removesuffix(".yaml") for path in files(templates.__package__).joinpath("templates").iterdir()
+)
+SLO = {"name": "errors", "metric": "error-ratio", "limit": "90%"}
+Labels = dict[str, str]
+
+
+@pytest.fixture(scope="module")
+def model(serve: Serve) -> Iterator[Served]:
+    """A rollout in the middle of a stage, that has had good answers and failed ones."""
+    with serve("series", strategy=steps(50, 100, hold="5m"), slos=[SLO], replicas=1) as model:
+        model.wait_serving("1.0.0")
+        with model.load(rate=60, requests=20_000, seconds=240) as load:
+            model.roll_out("1.2.0-failing")
+            model.wait_stage("1.2.0-failing", "canary-50")
+            model.wait_for_requests(load, 600)
+            yield model
+
+
+@pytest.fixture(params=TEMPLATES)
+def template(request: pytest.FixtureRequest) -> Template:
+    return templates.load(request.param)
+
+
+def test_counters_have_series_of_both_versions(model: Served, template: Template) -> None:
+    for counter in (template.requests, template.failed):
+        counted = [labels for labels in series_of(model, template, counter.series) if counter.matches(labels)]
+        assert counted, f"{counter.series} has no series that counts"
+        assert all(selectors(counter) <= labels.keys() for labels in counted)
+    requests = series_of(model, template, template.requests.series)
+    assert len({arm_of(template, labels) for labels in requests}) == 2
+
+
+def test_histogram_has_every_edge(model: Served, template: Template) -> None:
+    histogram = template.durations
+    assert series_of(model, template, f"{histogram.histogram}_count")
+    buckets = [
+        labels for labels in series_of(model, template, f"{histogram.histogram}_bucket") if histogram.matches(labels)
+    ]
+    edges = {float(labels["le"]) for labels in buckets} - {float("inf")}
+    assert edges == set(histogram.edges)
+    asked = template.edge_labels({templates.within(edge) for edge in histogram.edges})
+    assert {labels["le"] for labels in buckets} - {"+Inf"} <= asked
+    assert all(selectors(histogram) <= labels.keys() for labels in buckets)
+
+
+def test_heartbeats_are_there(model: Served, template: Template) -> None:
+    for name in template.attribution.heartbeat:
+        assert series_of(model, template, name)
+
+
+def selectors(filtered: Counter | Histogram) -> set[str]:
+    """Labels by which a template tells what counts."""
+    return set(filtered.where) | set(filtered.unless)
+
+
+def arm_of(template: Template, labels: Labels) -> tuple[str, ...]:
+    return template.attribution.key_in(labels)
+
+
+def series_of(model: Served, template: Template, name: str) -> list[Labels]:
+    """The label sets of a metric that are of this rollout, as far as they were scraped in the last minutes."""
+    answer = httpx.get(
+        f"{model.bed.prometheus_url}/api/v1/series",
+        params={"match[]": f"{name}{{{ours(model, template)}}}"},
+        trust_env=False,
+        timeout=10,
+    )
+    found: list[Labels] = answer.raise_for_status().json()["data"]
+    return found
+
+
+def ours(model: Served, template: Template) -> str:
+    if isinstance(template.attribution, PodLabels):
+        return (
+            f'namespace="{model.namespace}",{NAME_LABEL}="{NAME}",{COLOUR_LABEL}=~"blue|green",{ATTEMPT_LABEL}=~"[12]"'
+        )
+    return f'{template.attribution.label}=~"httproute/{model.namespace}/{NAME}/rule/0/backend/[01]"'

@@ -1,0 +1,36 @@
+"""A Prometheus of the test's own making."""
+
+import asyncio
+from collections.abc import Callable
+
+from modelrollout.metrics.prometheus import Matrix, NoData, RawSeries, Single, Trouble, Unavailable
+
+
+class FakeSource:
+    """Answers as told, notes what it was asked, and hangs when told to."""
+
+    def __init__(self) -> None:
+        self.series: list[RawSeries] = []
+        self.values: Callable[[str], Single] = lambda _: NoData()
+        self.known: frozenset[str] = frozenset()
+        self.down = False
+        self.hangs: Callable[[str], bool] = lambda _: False
+        self.asked: list[str] = []
+
+    async def matrix(self, promql: str) -> Matrix | Trouble:
+        await self._hear(promql)
+        return Unavailable("it is down") if self.down else Matrix(self.series)
+
+    async def value(self, promql: str) -> Single:
+        await self._hear(promql)
+        return Unavailable("it is down") if self.down else self.values(promql)
+
+    async def names(self) -> frozenset[str] | Trouble:
+        await self._hear("names")
+        return Unavailable("it is down") if self.down else self.known
+
+    async def _hear(self, promql: str) -> None:
+        self.asked.append(promql)
+        await asyncio.sleep(0)
+        if self.hangs(promql):
+            await asyncio.Event().wait()

@@ -1,0 +1,169 @@
+"""Questions to Prometheus that cover many rollouts, and answers sorted into the ledgers they belong to."""
+
+import promql_parser
+import pytest
+
+from modelrollout.api.status import Colour
+from modelrollout.metrics.batch import BASE, Feed, Question, absorb, questions
+from modelrollout.metrics.prometheus import Matrix, RawSeries, Unavailable
+from modelrollout.metrics.templates import FAILED, REQUESTS, TIMED, Arm, load, within
+
+NOW = 1_000_000.0
+ERROR_RATIO = frozenset({REQUESTS, FAILED})
+
+
+def feed(
+    rollout: str = "fraud",
+    *,
+    template: str = "mlserver",
+    namespace: str = "ml",
+    colour: Colour = Colour.GREEN,
+    attempt: int = 3,
+    wanted: frozenset[str] = ERROR_RATIO,
+    since: float = NOW,
+    window: float = 120,
+) -> Feed:
+    arm = Arm(namespace=namespace, rollout=rollout, colour=colour, attempt=attempt)
+    return Feed(template=load(template), arm=arm, wanted=wanted, since=since, window=window)
+
+
+def pod_series(code: int, *samples: tuple[float, float], **labels: str) -> RawSeries:
+    """MLServer's request counter of a pod of the third attempt."""
+    return RawSeries(
+        {
+            "__name__": "rest_server_requests_total",
+            "instance": "10.0.0.1:8082",
+            "job": "ml/fraud",
+            "method": "POST",
+            "modelrollout_io_attempt": "3",
+            "modelrollout_io_colour": "green",
+            "modelrollout_io_name": "fraud",
+            "namespace": "ml",
+            "path": "/v2/models/{model_name}/infer",
+            "status_code": str(code),
+            **labels,
+        },
+        [(NOW + time, str(value)) for time, value in samples],
+    )
+
+
+def counted(one: Feed) -> tuple[float, float]:
+    every = {"after": float("-inf"), "since": float("-inf")}
+    return one.ledger.total(FAILED, **every), one.ledger.total(REQUESTS, **every)
+
+
+def test_a_fleet_takes_three_questions() -> None:
+    """Pods of either colour, and the clusters of the gateway."""
+    fleet = [
+        feed(f"rollout-{number}", template=template, colour=colour)
+        for number in range(200)
+        for colour in Colour
+        for template in ("mlserver", "envoy-gateway")
+    ]
+    assert len(questions(fleet, now=NOW)) == 3
+
+
+def test_nothing_watched_is_nothing_asked() -> None:
+    assert questions([], now=NOW) == []
+
+
+@pytest.mark.parametrize("template", ["mlserver", "envoy-gateway"])
+def test_questions_are_range_selectors_that_parse(template: str) -> None:
+    edge = load(template).durations.edges[5]
+    one = feed(template=template, wanted=ERROR_RATIO | {TIMED, within(edge)})
+    (question,) = questions([one, feed("ranker", template=template)], now=NOW)
+    assert isinstance(promql_parser.parse(question.promql), promql_parser.MatrixSelector)
+
+
+def test_a_question_asks_for_what_is_wanted_and_no_more() -> None:
+    (question,) = questions([feed("fraud"), feed("ranker", namespace="search")], now=NOW)
+    assert question.promql == (
+        '{__name__=~"rest_server_requests_total|up",modelrollout_io_name=~"fraud|ranker",'
+        'modelrollout_io_colour="green"}[60s]'
+    )
+
+
+def test_bucket_edges_of_all_feeds_are_asked_for_beside_series_without_edges() -> None:
+    feeds = [feed(f"r{edge:g}", wanted=frozenset({TIMED, within(edge)})) for edge in (0.25, 1)]
+    (question,) = questions(feeds, now=NOW)
+    assert r'le=~"|0\\.25|1|1\\.0"' in question.promql
+
+
+@pytest.mark.parametrize(
+    ("began", "window", "reach"),
+    [(0, 120, BASE), (30, 120, 30 + BASE), (3600, 120, 120 + BASE)],
+    ids=["a new stage", "a young stage", "an operator that was restarted in an old stage"],
+)
+def test_the_first_question_goes_back_as_far_as_its_window(began: float, window: float, reach: float) -> None:
+    assert feed(since=NOW - began, window=window).reach(NOW) == reach
+
+
+def test_later_questions_fetch_what_is_new_and_sometimes_what_was_late() -> None:
+    one = feed(since=NOW - 600)
+    absorb(*answered(one), now=NOW + 0.5)
+    assert one.reach(NOW + 1.0) == pytest.approx(3.5)
+    assert one.reach(NOW + 5.0) == pytest.approx(19.5)
+    assert one.reach(NOW + 60.0) == pytest.approx(74.5)
+    assert one.reach(NOW + 9999.0) == pytest.approx(135)
+
+
+def test_all_feeds_sweep_at_the_same_times() -> None:
+    """They share a question, which is as long as the longest of them needs."""
+    early, late = feed("a", since=NOW - 600), feed("b", since=NOW - 600)
+    absorb(*answered(early), now=NOW + 0.5)
+    absorb(*answered(late), now=NOW + 3.5)
+    assert [one.reach(NOW + 4.5) for one in (early, late)] == [7.0, 4.0]
+    assert [one.reach(NOW + 5.5) for one in (early, late)] == [20.0, 17.0]
+
+
+def answered(one: Feed, *series: RawSeries) -> tuple[Question, Matrix]:
+    (question,) = questions([one], now=NOW)
+    return question, Matrix(list(series))
+
+
+def test_series_go_to_the_arm_that_their_labels_name() -> None:
+    mine = feed()
+    others = [feed("ranker"), feed(namespace="search"), feed(attempt=4)]
+    (question,) = questions([mine, *others], now=NOW)
+    absorb(question, Matrix([pod_series(500, (0, 1), (15, 3)), pod_series(200, (0, 7), (15, 27))]), now=NOW + 16)
+    assert counted(mine) == (2, 22)
+    assert [counted(other) for other in others] == [(0, 0)] * 3
+
+
+def test_answers_that_overlap_count_once() -> None:
+    one = feed()
+    for end in range(1, 5):
+        history = [(15.0 * step, 10.0 * step) for step in range(end)]
+        absorb(*answered(one, pod_series(200, *history)), now=NOW + 15 * end)
+    assert counted(one) == (0, 30)
+
+
+def test_up_shows_that_errors_are_new() -> None:
+    up = RawSeries(
+        {
+            label: value
+            for label, value in pod_series(200).labels.items()
+            if label not in {"method", "path", "status_code"}
+        }
+        | {"__name__": "up"},
+        [(NOW, "1"), (NOW + 15, "1")],
+    )
+    one = feed()
+    absorb(*answered(one, up, pod_series(500, (15, 3))), now=NOW + 16)
+    assert counted(one) == (3, 3)
+
+
+def test_a_target_is_named_as_people_find_it() -> None:
+    down = RawSeries({**pod_series(200).labels, "__name__": "up", "pod": "fraud-green-1"}, [(NOW, "0")])
+    one = feed()
+    absorb(*answered(one, down), now=NOW + 1)
+    assert one.ledger.coverage(NOW + 1).down == ("ml/fraud-green-1 (instance=10.0.0.1:8082 job=ml/fraud)",)
+
+
+def test_no_answer_is_the_trouble_of_all_feeds_of_the_question_until_there_is_one() -> None:
+    ours, other = feed(), feed(colour=Colour.BLUE)
+    (question,) = questions([ours], now=NOW)
+    absorb(question, Unavailable("down"), now=NOW)
+    assert (ours.trouble, other.trouble) == (Unavailable("down"), None)
+    absorb(question, Matrix([]), now=NOW)
+    assert ours.trouble is None
