@@ -88,5 +88,7 @@ class Stopwatch:
 
 
 def _weight(route: Object | None, backend: str) -> int:
+    """Per cent, rounded down: what a backend gets only so that the proxies know it is nothing."""
     backends: list[Object] = route["spec"]["rules"][0]["backendRefs"] if route else []
-    return next((int(one["weight"]) for one in backends if one["name"] == backend), 0)
+    whole = sum(one["weight"] for one in backends)
+    return next((100 * int(one["weight"]) // whole for one in backends if one["name"] == backend), 0)

@@ -44,7 +44,7 @@ class Report:
         console.print(f"{self.cores} cores, {self.memory_gib:.0f} GiB of memory, load {self.load:.1f} at the start")
         table = Table(
             *("in progress", "weight 0 since", "operator p50", "max", "plain p50", "max", "ratio p50"),
-            title=f"seconds, {len(self.breaches[0].operator)} runs; operator and plain client poll at {POLL_SECONDS:g} s",
+            title=f"seconds, {len(self.breaches[0].operator)} runs; both poll each {POLL_SECONDS:g} s",
             box=None,
         )
         for breaches in self.breaches:

@@ -38,11 +38,14 @@ def _counts(model: Served, colour: str, *, since: float) -> list[_Counted]:
     requests = _increase(model, f"{template.requests.series}{{{of_cluster}}}", since)
     where = ",".join(f'{label}="{value}"' for label, value in template.failed.where.items())
     failed = _increase(model, f"{template.failed.series}{{{of_cluster},{where}}}", since)
-    return [_Counted(at, count, failed.get(at, 0.0)) for at, count in requests.items() if at >= since]
+    return [_Counted(at, count, failed.get(at, 0.0)) for at, count in requests.items()]
 
 
 def _increase(model: Served, selector: str, since: float) -> dict[float, float]:
-    """By the time of each scrape, how much a counter has grown since then; a new series begins at nothing."""
+    """By the time of each scrape since then, how much a counter has grown.
+
+    Envoy drops the counters of a backend without weight, so that they begin at nothing again.
+    """
     answer = httpx.get(
         f"{model.bed.prometheus_url}/api/v1/query",
         params={"query": f"{selector}[10m]"},
@@ -51,5 +54,10 @@ def _increase(model: Served, selector: str, since: float) -> dict[float, float]:
     )
     result: list[Any] = answer.raise_for_status().json()["data"]["result"]
     samples = [(float(at), float(value)) for series in result for at, value in series["values"]]
-    before = max((value for at, value in samples if at < since), default=0.0)
-    return {at: value - before for at, value in samples}
+    grown, before, by_scrape = 0.0, 0.0, {}
+    for at, value in samples:
+        if at >= since:
+            grown += value - before if value >= before else value
+            by_scrape[at] = grown
+        before = value
+    return by_scrape

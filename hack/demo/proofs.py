@@ -94,29 +94,31 @@ def _reverted_at_first_stage(evidence: Evidence) -> Proof:
 
 def _within(evidence: Evidence, version: str, stage: Window) -> Proof:
     found = share(stage, evidence.answers)
-    bound = f"bound {found.bound_per_cent:.1f} %: chance passes it {UNLIKELY:g} of times"
-    numbers = f"{found.candidate} of {found.total} requests = {found.per_cent:.1f} % ({bound})"
+    numbers = f"{found.candidate} of {found.total} requests: {found.per_cent:.1f} %"
+    if stage.weight < 100:
+        numbers += f"; chance alone passes {found.bound_per_cent:.1f} % once in {1 / UNLIKELY:,.0f} times"
     return Proof(f"version {version} got no more than its {stage.weight:.0f} %", found.is_within, numbers)
 
 
 def _nothing_afterwards(evidence: Evidence) -> Proof:
-    (stage,) = evidence.stages(evidence.bad)
-    late = Window(stage.end + ROUTING_TAKES, float("inf"), 0).of(evidence.answers)
+    taken_back_at = evidence.stages(evidence.bad)[-1].end
+    late = Window(taken_back_at + ROUTING_TAKES, float("inf"), 0).of(evidence.answers)
     strays = [answer for answer in late if answer.variant == "candidate"]
     numbers = f"{len(strays)} of {len(late)} requests sent more than {ROUTING_TAKES:g} s after the route was written"
     return Proof(f"version {evidence.bad} got nothing once it was taken back", bool(late) and not strays, numbers)
 
 
 def _reaction(evidence: Evidence) -> Proof:
-    (stage,) = evidence.stages(evidence.bad)
+    stages = evidence.stages(evidence.bad)
+    taken_back_at = stages[-1].end
     first_bad = min(one.ended_at for one in failed(evidence.answers) if _of_bad_version(evidence, one))
     colour = evidence.model.status["stable"]["colour"]
-    seen = first_seen(evidence.model, evidence.slo, stage, "blue" if colour == "green" else "green")
+    seen = first_seen(evidence.model, evidence.slo, stages[0], "blue" if colour == "green" else "green")
     claim = "the revert followed the breach within seconds"
     if seen is None:
         return Proof(claim, False, "Prometheus has recorded no breach")
     numbers = (
-        f"{stage.end - first_bad:.1f} s from the first bad answer; {stage.end - seen:.1f} s from the first scrape that "
-        "shows the breach, of which the SLO wants two, a second apart"
+        f"{taken_back_at - first_bad:.1f} s from the first bad answer; {taken_back_at - seen:.1f} s from the first "
+        "scrape that shows the breach (two in a row are asked for, a second apart)"
     )
-    return Proof(claim, 0 < stage.end - seen < 10, numbers)
+    return Proof(claim, 0 < taken_back_at - seen < 10, numbers)

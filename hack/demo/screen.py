@@ -44,7 +44,7 @@ class Screen:
 
     def say(self, message: str) -> None:
         """A line that stays."""
-        self._console.print(Text(f"{time.time() - self._started:6.1f} s  {message}", style="bold"))
+        self._console.print(Text(f"{time.time() - self._started:6.1f} s  {message}"), soft_wrap=True)
 
     def follow(self, reached: Callable[[Object], bool], *, what: str, timeout: float) -> None:
         """Show what goes on until a status is so; raises NotReachedError."""
@@ -61,25 +61,35 @@ class Screen:
         line = summary_line(status)
         if line != self._told:
             self._told = line
-            self.say(f"{line}   [{counts_line(status, answers)}]")
+            self.say(f"{line}  ({counts_line(status, answers)})")
         if self._live:
-            self._live.update(Group(slo_table(status), requests_table(status, answers)), refresh=True)
+            self._live.update(
+                Group(weights_line(status), slo_table(status), requests_table(status, answers)), refresh=True
+            )
 
 
 def summary_line(status: Object) -> str:
-    """The rollout in a line that changes with its phase, stage, weight and verdict."""
-    phase, stage, weights = status.get("phase", "?"), status.get("stage") or {}, status.get("weights") or {}
+    """The rollout in a line that changes with its phase, stage and verdict."""
+    phase, version, stage = status.get("phase", "?"), status.get("version", "?"), status.get("stage")
     if not stage:
-        return f"{phase}: version {status.get('version', '?')}"
-    place = f"stage {stage['name']} ({stage['index'] + 1} of {stage['count']})"
-    route = f"declared {stage['weight']} %, in the route {weights.get('observed', 0):g} %"
-    return f"{phase}: version {status['version']}, {place}, {route}, verdict {status.get('verdict') or '-'}"
+        return f"{phase:<11} {version}"
+    place = f"{stage['name']} ({stage['index'] + 1} of {stage['count']})"
+    return f"{phase:<11} {version}, stage {place}, weight {stage['weight']} %, verdict {status.get('verdict') or '-'}"
 
 
 def counts_line(status: Object, answers: list[Answer]) -> str:
-    """Requests so far by version, as good / failed."""
+    """Requests so far by version, the good ones and those that failed."""
     good, bad = by_version(answers), failures_by_version(status, answers)
-    return ", ".join(f"{version} {good[version]}/{bad[version]}" for version in sorted(good.keys() | bad.keys()))
+    counts = [
+        f"{version}: {good[version]} served, {bad[version]} failed" for version in sorted(good.keys() | bad.keys())
+    ]
+    return "; ".join(counts) or "no request yet"
+
+
+def weights_line(status: Object) -> str:
+    """Where the requests go, as declared and as the route says."""
+    weights = status.get("weights") or {}
+    return f"candidate's weight: declared {weights.get('declared', 0)} %, in the route {weights.get('observed', 0):g} %"
 
 
 def slo_table(status: Object) -> Table:

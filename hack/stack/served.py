@@ -201,13 +201,13 @@ def is_true(status: Mapping[str, Any], kind: str) -> bool:
 
 
 def candidate_weight(route: Object | None) -> float | None:
-    """The weight of the backend that is marked as the candidate; None without a route."""
+    """Per cent, to a hundredth, that go to the backend marked as the candidate; None without a route."""
     if route is None:
         return None
     for backend in route["spec"]["rules"][0]["backendRefs"]:
         headers = backend["filters"][0]["responseHeaderModifier"]["set"]
         if headers[0]["value"] == "candidate":
-            return float(backend["weight"])
+            return round(int(backend["weight"]) / 10_000, 2)
     return 0.0
 
 

@@ -37,7 +37,7 @@ def docker_works() -> bool:
 
 def build(dockerfile: Path, context: Path, tag: str, *, build_args: Mapping[str, str] | None = None) -> Path:
     """Build an image, unless that was done before with the same inputs; returns its tar."""
-    if not re.fullmatch(r"localhost/[a-z0-9._/-]+:[A-Za-z0-9._-]+", tag):
+    if not re.fullmatch(r"localhost/[a-z0-9]+([._/-][a-z0-9]+)*:[A-Za-z0-9._-]+", tag):
         raise BedError(f"{tag!r} is no tag for an image of a bed", fix="localhost/NAME:VERSION")
     with_docker = docker_works()
     arguments = dict(build_args or {})

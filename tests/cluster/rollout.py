@@ -49,10 +49,11 @@ class Rollout:
 
     def status(self) -> Object:
         """Its status now."""
-        rollout: Object = self._api.get_namespaced_custom_object(
+        rollout: Any = self._api.get_namespaced_custom_object(
             "modelrollout.io", "v1alpha1", self.namespace, "modelrollouts", self.name
         )
-        return rollout.get("status", {})
+        status: Object = rollout.get("status", {})
+        return status
 
     def wait_for(self, reached: Callable[[Object], Any], what: str, *, seconds: float = 30) -> Object:
         """Its status as soon as it is as wanted."""

@@ -64,7 +64,7 @@ def test_a_new_version_goes_through_its_stages_with_the_gateway_api(
     rollout.apply("2.0.0")
     after = rollout.serves("2.0.0")["stable"]["colour"]
     backends = rollout.get("httproute", "scorer")["spec"]["rules"][0]["backendRefs"]
-    assert {backend["name"]: backend["weight"] for backend in backends}[f"scorer-{after}"] == 100
+    assert {backend["name"]: backend["weight"] for backend in backends}[f"scorer-{after}"] == 999_999
 
 
 def test_a_version_that_does_not_come_up_is_taken_back(operator: OperatorProcess, rollout: Rollout) -> None:

@@ -142,7 +142,7 @@ class Applier:
         """Carry one effect out; true if it changed anything in the cluster."""
         match effect:
             case SetTraffic():
-                return await self._apply(seen, router_for(seen.spec).render(seen.owner, effect))
+                return await self._set_traffic(seen, effect)
             case WriteStatus():
                 return await self._write_status(seen, effect.status)
             case ApplyServices():
@@ -163,6 +163,17 @@ class Applier:
                 return await self._release(seen, effect)
             case RemoveFinalizer():
                 return await self._set_finalizers(seen, [one for one in _finalizers(seen) if one != FINALIZER])
+
+    async def _set_traffic(self, seen: Seen, effect: SetTraffic) -> bool:
+        router = router_for(seen.spec)
+        wrote = await self._apply(seen, router.render(seen.owner, effect))
+        for leftover in router.leftovers(seen.owner, self._informers):
+            await self._delete(leftover)
+        return wrote
+
+    async def _delete(self, live: Live) -> None:
+        with suppress(NotFoundError):
+            await self._api.delete(kind_of(live), key_of(live))
 
     async def _apply(self, seen: Seen, manifests: Iterable[Manifest]) -> bool:
         changed = [await self._apply_one(seen, manifest) for manifest in manifests]
@@ -250,8 +261,7 @@ class Applier:
         for child, changes in plan.disown:
             self._informers.learn(await self._api.patch(kind_of(child), key_of(child), changes))
         for child in plan.delete:
-            with suppress(NotFoundError):
-                await self._api.delete(kind_of(child), key_of(child))
+            await self._delete(child)
         return bool(plan.disown or plan.delete)
 
     async def _children(self, seen: Seen) -> AsyncIterator[Live]:

@@ -6,7 +6,12 @@ and the candidate never has more pods than stable: hence the weights c/(c+n) for
 selector.
 """
 
+from datetime import timedelta
+
 from modelrollout.api.spec import ModelRolloutSpec, Unreachable
+
+ROUTE_SETTLES = timedelta(seconds=2)
+"""How long proxies may take to learn of a backend, or to forget it."""
 
 
 def splits_by_pods(spec: ModelRolloutSpec) -> bool:

@@ -31,7 +31,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     move = _move_on(noted, now)
     status, told = report(noted, move, now)
     return Decision(
-        effects=(*effects_for(snapshot, status), *move.events, *told),
+        effects=(*effects_for(snapshot, status, now), *move.events, *told),
         wake_at=move.waiting.until if move.waiting else None,
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,

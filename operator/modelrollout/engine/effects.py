@@ -42,6 +42,9 @@ class ScaleWorkload:
 class SetTraffic:
     """The route as it should be: `weight` per cent to `candidate`, the rest to `stable`.
 
+    A candidate with weight 0 is to get nothing that counts, but may be made known to the proxies so that its first
+    requests find it; `candidate` is the version before where that one is kept warm. None: the other colour is out.
+
     With a `token` the write must fail if the routing object has changed since; without one it is made whatever
     happened.
     """

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from modelrollout.api.spec import OnDeadline
 from modelrollout.api.status import ColourStatus, SloStatus, StageStatus, Verdict
-from modelrollout.engine.capacity import candidate_replicas, reachable_weight, splits_by_pods
+from modelrollout.engine.capacity import ROUTE_SETTLES, candidate_replicas, reachable_weight, splits_by_pods
 from modelrollout.engine.effects import Emit
 from modelrollout.engine.move import (
     Move,
@@ -112,7 +112,10 @@ def _arrive(trial: _Trial) -> Move | None:
         missing = f"waiting for {trial.pods} ready pods of version {trial.candidate.version} for stage {name}"
         return pods_overdue(snapshot, trial.candidate, trial.at.entered_at, missing, trial.now)
     if not _traffic_arrived(trial):
-        return stays(snapshot.status, Reason.WAITING_FOR_TRAFFIC, f"waiting for the route to show stage {name}")
+        known_at = trial.at.entered_at + ROUTE_SETTLES
+        until = known_at if trial.now < known_at else None
+        message = f"waiting for the route to show stage {name}"
+        return stays(snapshot.status, Reason.WAITING_FOR_TRAFFIC, message, until=until)
     return Move(status=evolve(snapshot.status, stage=evolve(trial.at, reached_at=trial.now)), moved=True)
 
 

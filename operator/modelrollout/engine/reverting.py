@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 from modelrollout.api.status import ColourStatus, Phase
+from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.move import Move, Waiting, evolve, normal, ready_pods, route_share, stays
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.snapshot import Snapshot
@@ -20,7 +21,9 @@ def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
         return stays(status, Reason.WAITING_FOR_TRAFFIC, "waiting for the route to show all requests on stable")
     drained_at = record.at + DRAIN if record and record.stage else now
     if now < drained_at:
-        return stays(status, Reason.DRAINING, f"version {candidate.version} finishes its answers", until=drained_at)
+        message = f"version {candidate.version} finishes its answers"
+        out_at = drained_at - DRAIN + ROUTE_SETTLES
+        return stays(status, Reason.DRAINING, message, until=out_at if now < out_at else drained_at)
     stuck = record is not None and bool(record.fingerprint)
     done = evolve(status, phase=Phase.REVERTED if stuck else Phase.IDLE, candidate=None)
     served = f"version {status.stable.version} serves all requests" if status.stable else "nothing serves yet"

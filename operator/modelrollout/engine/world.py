@@ -6,9 +6,10 @@ deposed leader can only repeat a step or make things safer.
 """
 
 from dataclasses import replace
+from datetime import datetime
 
 from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase, StageStatus
-from modelrollout.engine.capacity import candidate_replicas, share, splits_by_pods
+from modelrollout.engine.capacity import ROUTE_SETTLES, candidate_replicas, share, splits_by_pods
 from modelrollout.engine.effects import (
     ApplyServices,
     ApplyWorkload,
@@ -26,9 +27,9 @@ from modelrollout.engine.snapshot import Snapshot, Workload
 _PodEffect = ApplyWorkload | ScaleWorkload
 
 
-def effects_for(snapshot: Snapshot, status: ModelRolloutStatus) -> list[Effect]:
+def effects_for(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> list[Effect]:
     """Everything that brings the world from what the snapshot shows to what the status wants."""
-    traffic, workloads = _traffic(snapshot, status), _workloads(snapshot, status)
+    traffic, workloads = _traffic(snapshot, status, now), _workloads(snapshot, status)
     takes_back = traffic is not None and _takes_back(snapshot, status)
     fence = (traffic is not None and _moves(snapshot, traffic)) or _changes_pods(snapshot, workloads)
     effects: list[Effect] = []
@@ -44,18 +45,30 @@ def effects_for(snapshot: Snapshot, status: ModelRolloutStatus) -> list[Effect]:
     return effects
 
 
-def _traffic(snapshot: Snapshot, status: ModelRolloutStatus) -> SetTraffic | None:
+def _traffic(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> SetTraffic | None:
     """Where the requests go; None when nothing serves yet, or when moving them would leave them without an answer."""
     if status.stable is None or _only_candidate_serves(snapshot, status):
         return None
-    candidate = status.candidate
+    weight = _weight(snapshot, status, status.candidate, now) if status.candidate and snapshot.route else 0
     # a route that is not there yet starts with stable alone; the candidate's share can rise once it is seen
     return SetTraffic(
         stable=status.stable.colour,
-        candidate=candidate.colour if candidate else None,
-        weight=_weight(snapshot, status, candidate) if candidate and snapshot.route else 0,
+        candidate=_in_route(snapshot, status, now),
+        weight=weight,
         token=snapshot.route.token if snapshot.route else None,
     )
+
+
+def _in_route(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> Colour | None:
+    """The colour beside stable that proxies should know: with it in the route, its first or last requests are not lost.
+
+    The candidate in its stages and for a moment after them, and the version before as long as it could take over.
+    """
+    if status.candidate:
+        record = status.last_revert
+        leaves = status.phase is Phase.REVERTING and record is not None and now < record.at + ROUTE_SETTLES
+        return status.candidate.colour if leaves or status.phase is Phase.PROGRESSING else None
+    return status.previous.colour if status.previous and ready_pods(snapshot, status.previous) else None
 
 
 def _takes_back(snapshot: Snapshot, status: ModelRolloutStatus) -> bool:
@@ -80,15 +93,16 @@ def _only_candidate_serves(snapshot: Snapshot, status: ModelRolloutStatus) -> bo
     )
 
 
-def _weight(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus) -> int:
+def _weight(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus, now: datetime) -> int:
     """The candidate's weight now: what the stage declares as far as its pods can carry it, never more."""
     if status.phase is not Phase.PROGRESSING or status.stage is None:
         return 0
     if splits_by_pods(snapshot.spec):
         return _weight_by_pods(snapshot, status.stage, candidate)
-    declared, now = status.stage.weight, round(route_share(snapshot, candidate.colour))
-    if declared > now and not is_ready(snapshot, candidate, pods=snapshot.spec.replicas):
-        return now
+    declared, present = status.stage.weight, round(route_share(snapshot, candidate.colour))
+    is_news = present == 0 and now < status.stage.entered_at + ROUTE_SETTLES
+    if declared > present and (is_news or not is_ready(snapshot, candidate, pods=snapshot.spec.replicas)):
+        return present
     return declared
 
 

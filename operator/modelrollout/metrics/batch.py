@@ -20,9 +20,6 @@ _LATE = 15.0
 _SWEEP = 5.0
 """Seconds between questions that wait for the late ones too; those in between fetch a fraction of the samples."""
 
-_TARGET_LABELS = ("namespace", "pod", "instance", "job")
-
-
 _Name = tuple[tuple[str, str], ...]
 
 
@@ -66,13 +63,13 @@ class Feed:
         return self.template.attribution.key(self.arm)
 
     def reach(self, now: float) -> float:
-        """Seconds that the next question has to go back."""
-        window = now - max(self.since, now - self.window)
+        """Seconds that the next question has to go back; clocks that were set back do not make it negative."""
+        window = max(0.0, min(self.window, now - self.since))
         if self.looked_at is None:
             return window + BASE
         sweeps = now // _SWEEP != self.looked_at // _SWEEP  # at the same times for all, who share a question
         overlap = _LATE if sweeps else _PROMPT
-        return min(now - self.looked_at, window) + overlap
+        return max(0.0, min(window, now - self.looked_at)) + overlap
 
     def absorb(self, answer: Iterable[RawSeries], now: float) -> None:
         """Book the part of an answer, given at `now`, that is about this arm."""

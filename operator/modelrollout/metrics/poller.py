@@ -28,7 +28,10 @@ _REFRESH = timedelta(seconds=1)
 
 _LONGEST_BACKOFF = 5.0
 _QUERY_LOAD = 0.25
-"""Share of one core that free queries may cost Prometheus, all of them together."""
+"""Share of one core that free queries may cost Prometheus, all of them together, as far as the longest rest allows."""
+
+_LONGEST_REST = 30.0
+_QUERIES_AT_ONCE = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +56,7 @@ class _Watched:
 
     def has_news(self, now: datetime) -> bool:
         """Whether there is something new to tell, or the last telling is a while ago."""
-        late = self.told_at is None or now - self.told_at >= _REFRESH
+        late = self.told_at is None or abs(now - self.told_at) >= _REFRESH
         return late or any(feed.news for feed in self.feeds.values())
 
     def readings(self, now: datetime) -> Readings:
@@ -96,6 +99,7 @@ class Poller:
         self._clock = clock
         self._watched: dict[Key, _Watched] = {}
         self._busy = asyncio.Event()
+        self._turns = asyncio.Semaphore(_QUERIES_AT_ONCE)
 
     def watch(self, key: Key, target: Target) -> None:
         """Look at a rollout from now on; what was counted so far is kept where the new target needs the same."""
@@ -122,17 +126,16 @@ class Poller:
             tasks.create_task(self._follow_queries(tasks))
 
     async def _follow_templates(self) -> None:
-        failures = 0
+        backoff = 0.0
         while True:
             await self._busy.wait()
             started = time.monotonic()
-            failures = 0 if await self._poll() else failures + 1
+            backoff = 0.0 if await self._poll() else min(_LONGEST_BACKOFF, max(2 * backoff, self._interval))
             for key, watched in list(self._watched.items()):
                 if watched.has_news(self._clock()):
                     self._tell(key)
             took = time.monotonic() - started
-            pause = max(self._interval - took, took)  # no more than half of the time is spent asking
-            await asyncio.sleep(min(_LONGEST_BACKOFF, pause * 2**failures) if failures else pause)
+            await asyncio.sleep(max(self._interval - took, took, backoff))  # at most half of the time is spent asking
 
     async def _poll(self) -> bool:
         """Ask for everything that the templates need, at once; whether there was an answer to all of it."""
@@ -155,11 +158,13 @@ class Poller:
             await asyncio.sleep(self._interval)
 
     async def _ask(self, key: Key, query: FreeQuery) -> None:
-        started = time.monotonic()
-        await query.look(self._source, self._clock())
-        ended = time.monotonic()
+        async with self._turns:
+            started = time.monotonic()
+            await query.look(self._source, self._clock())
+            ended = time.monotonic()
         queries = sum(len(watched.queries) for watched in self._watched.values())
-        query.due = ended + max(self._interval, (ended - started) * queries / _QUERY_LOAD)
+        rest = (ended - started) * queries / _QUERY_LOAD
+        query.due = ended + min(_LONGEST_REST, max(self._interval, rest))
         self._tell(key)
 
     def _tell(self, key: Key) -> None:

@@ -151,7 +151,7 @@ class _RefusedError(Exception):
 class _Session(requests.Session):
     """Sends parameters in the body, where they may be long, and tells failures apart."""
 
-    def request(self, method: str | bytes, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
+    def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
         if method == "POST":
             kwargs["data"] = kwargs.pop("params", None)
         response = super().request(method, url, *args, **kwargs)

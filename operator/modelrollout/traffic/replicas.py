@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from modelrollout.api.labels import COLOUR
 from modelrollout.api.manifests import fenced
-from modelrollout.api.objects import Manifest, Objects
+from modelrollout.api.objects import Live, Manifest, Objects
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import SetTraffic
@@ -30,6 +30,11 @@ class Replicas:
     def obstacles(self, rollout: Rollout, objects: Objects) -> tuple[Obstacle, ...]:  # noqa: ARG002
         """None: a Service needs nobody else."""
         return ()
+
+    def leftovers(self, rollout: Rollout, objects: Objects) -> list[Live]:
+        """The HTTPRoute: nobody moves its weights any more, and the next promotion would leave it without pods."""
+        route = objects.get("HTTPRoute", rollout.namespace, rollout.name)
+        return [route] if route else []
 
 
 def _selected(traffic: SetTraffic) -> Colour | None:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from modelrollout.api.objects import Manifest, Objects
+from modelrollout.api.objects import Live, Manifest, Objects
 from modelrollout.api.owner import Rollout
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
@@ -31,6 +31,9 @@ class Router(Protocol):
 
     def obstacles(self, rollout: Rollout, objects: Objects) -> tuple[Obstacle, ...]:
         """What keeps the route from working that a person has to mend, looked at before any traffic moves."""
+
+    def leftovers(self, rollout: Rollout, objects: Objects) -> list[Live]:
+        """Objects of the router that the spec named before, to be deleted once this one has the requests."""
 
 
 def router_for(spec: ModelRolloutSpec) -> Router:

@@ -46,8 +46,9 @@ class Scene:
         return next(condition for condition in self.status()["conditions"] if condition["type"] == kind)
 
     def weights(self) -> list[int]:
+        """Per cent of blue and of green."""
         rules = self.api.objects["HTTPRoute", KEY]["spec"]["rules"]
-        return [backend["weight"] for backend in rules[0]["backendRefs"]]
+        return [round(backend["weight"] / 10_000) for backend in rules[0]["backendRefs"]]
 
     async def serve(self, version: str) -> None:
         self.api.put(rollout(version, **SPEC))
@@ -179,6 +180,14 @@ async def test_a_person_who_deletes_the_route_gets_it_back(scene: Scene) -> None
     scene.api.remove(HTTP_ROUTES, KEY)
     await scene.operator.run_until(lambda: ("HTTPRoute", KEY) in scene.api.objects)
     assert scene.weights() == [100, 0]
+
+
+async def test_a_rollout_that_leaves_the_gateway_takes_its_route_with_it(scene: Scene) -> None:
+    await scene.serve("1.0.0")
+    scene.api.put(rollout("1.0.0", slos=SLOS, traffic={"replicas": {}}))
+    await scene.operator.run_until(lambda: ("HTTPRoute", KEY) not in scene.api.objects)
+    assert scene.api.objects["Service", KEY]["spec"]["selector"]["modelrollout.io/colour"] == "blue"
+    assert scene.status()["stable"]["version"] == "1.0.0"
 
 
 async def test_deleting_a_rollout_keeps_what_serves_and_forgets_the_rest(scene: Scene) -> None:

@@ -153,7 +153,7 @@ async def test_a_promotion_goes_through_all_stages(router: str) -> None:
     end = story.end()
     assert end["deployments"] == {"scorer-blue": 0, "scorer-green": 4}
     assert end["services"] == {"scorer": "green", "scorer-blue": "blue", "scorer-green": "green"}
-    assert end["routes"] == ([[0, 100]] if router == "gateway-api" else [])
+    assert end["routes"] == ([[0, 1_000_000]] if router == "gateway-api" else [])
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
@@ -175,7 +175,7 @@ async def test_trouble_at_any_write_of_a_revert_changes_nothing_in_the_end(troub
     spec = {"traffic": GATEWAY_ROUTER, "strategy": {"canary": {"steps": steps}}, "slos": slos}
     undisturbed = await _told(spec)
     assert undisturbed.end()["status"]["lastRevert"]["reason"] == "StageDeadlineExceeded"
-    assert undisturbed.end()["routes"] == [[100, 0]]
+    assert undisturbed.end()["routes"] == [[1_000_000, 0]]
     for position in range(1, len(undisturbed.api.writes) + 1):
         story = await _told(spec, trouble.at(position))
         assert story.stages() == undisturbed.stages(), f"write {position}: {undisturbed.api.writes[position - 1]}"

@@ -335,10 +335,31 @@ def test_blue_green_validates_without_traffic_and_goes_straight_over() -> None:
     world = in_stage("validate", strategy=strategy)
     assert world.workloads[Colour.GREEN].ready == 4
     assert world.share_of(Colour.GREEN) == 0
-    world.run_for(2 * MINUTE)
+    world.run_for(2 * MINUTE + timedelta(seconds=5))
     assert world.share_of(Colour.GREEN) == 100
     world.run_for(2 * MINUTE)
     assert world.status.phase is Phase.IDLE
+
+
+def test_the_gateway_knows_of_the_candidate_for_a_moment_before_its_first_request_and_after_its_last() -> None:
+    world = serving()
+    world.change(make_spec("2.0.0"))
+    world.reconcile()
+    world.pods_follow()
+    known = world.reconcile()
+    assert world.status.stage
+    assert next(e for e in known.effects if isinstance(e, fx.SetTraffic)).candidate is Colour.GREEN
+    assert world.share_of(Colour.GREEN) == 0
+    assert known.wake_at == world.now + timedelta(seconds=2)
+    world.now += timedelta(seconds=2)
+    world.reconcile()
+    assert world.share_of(Colour.GREEN) == 10
+    world.change(make_spec("1.0.0"))
+    taken_back = world.reconcile()
+    assert taken_back.effects[0] == fx.SetTraffic(stable=Colour.BLUE, candidate=Colour.GREEN, weight=0)
+    world.now += timedelta(seconds=2)
+    out = world.reconcile()
+    assert next(e for e in out.effects if isinstance(e, fx.SetTraffic)).candidate is None
 
 
 def test_an_edit_of_the_strategy_that_drops_the_stage_starts_at_the_first_one_with_the_same_pods() -> None:

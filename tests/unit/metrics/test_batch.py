@@ -91,8 +91,8 @@ def test_bucket_edges_of_all_feeds_are_asked_for_beside_series_without_edges() -
 
 @pytest.mark.parametrize(
     ("began", "window", "reach"),
-    [(0, 120, BASE), (30, 120, 30 + BASE), (3600, 120, 120 + BASE)],
-    ids=["a new stage", "a young stage", "an operator that was restarted in an old stage"],
+    [(0, 120, BASE), (30, 120, 30 + BASE), (3600, 120, 120 + BASE), (-600, 120, BASE)],
+    ids=["a new stage", "a young stage", "an operator that was restarted in an old stage", "a clock that was set back"],
 )
 def test_the_first_question_goes_back_as_far_as_its_window(began: float, window: float, reach: float) -> None:
     assert feed(since=NOW - began, window=window).reach(NOW) == reach
@@ -105,6 +105,7 @@ def test_later_questions_fetch_what_is_new_and_sometimes_what_was_late() -> None
     assert one.reach(NOW + 5.0) == pytest.approx(19.5)
     assert one.reach(NOW + 60.0) == pytest.approx(74.5)
     assert one.reach(NOW + 9999.0) == pytest.approx(135)
+    assert one.reach(NOW - 9999.0) > 0
 
 
 def test_all_feeds_sweep_at_the_same_times() -> None:

@@ -10,7 +10,7 @@ from modelrollout.api.manifests import covers
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import SetTraffic
-from modelrollout.traffic.gateway_api import GatewayApi
+from modelrollout.traffic.gateway_api import WHOLE, GatewayApi
 from modelrollout.traffic.router import router_for
 from support.rendering import GATEWAY_API, Cluster, live, rollout
 
@@ -44,13 +44,13 @@ def test_it_is_the_router_when_the_spec_names_it() -> None:
 
 
 @given(stable=colours, weight=st.integers(0, 100))
-def test_both_colours_are_always_there_in_one_order_and_weigh_100(stable: Colour, weight: int) -> None:
+def test_both_colours_are_always_there_in_one_order_and_weigh_a_million(stable: Colour, weight: int) -> None:
     written = backends(SetTraffic(stable=stable, candidate=stable.other, weight=weight))
     assert [backend["name"] for backend in written] == ["fraud-blue", "fraud-green"]
-    assert sum(backend["weight"] for backend in written) == 100
+    assert sum(backend["weight"] for backend in written) == WHOLE
     assert {variant(backend): backend["weight"] for backend in written} == {
-        "stable": 100 - weight,
-        "candidate": weight,
+        "stable": min(max(WHOLE - weight * WHOLE // 100, 1), WHOLE - 1),
+        "candidate": min(max(weight * WHOLE // 100, 1), WHOLE - 1),
     }
 
 
@@ -64,7 +64,7 @@ def test_what_is_written_is_what_is_read_back(stable: Colour, weight: int) -> No
 
 
 def test_the_route_without_a_candidate_leads_to_stable_alone() -> None:
-    assert [backend["weight"] for backend in backends(SetTraffic(stable=GREEN))] == [0, 100]
+    assert [backend["weight"] for backend in backends(SetTraffic(stable=GREEN))] == [0, WHOLE]
 
 
 def test_the_route_is_written_before_the_service_and_only_the_route_is_fenced() -> None:
