@@ -69,11 +69,19 @@ class Story:
         await self._live_until(self._is_over)
 
     def _is_over(self) -> bool:
-        """Promoted, or taken back, and the colour that lost has no pods left."""
+        """Promoted, or taken back, and the colour that lost has no pods left and no place in the route."""
         pods = [
             manifest["spec"]["replicas"] for (kind, _), manifest in self.api.objects.items() if kind == "Deployment"
         ]
-        return self.status()["phase"] in ("Idle", "Reverted") and sorted(pods) == [0, 4]
+        known = [weight for route in self._routes() for weight in route if 0 < weight < 1_000_000]
+        return self.status()["phase"] in ("Idle", "Reverted") and sorted(pods) == [0, 4] and not known
+
+    def _routes(self) -> list[list[int]]:
+        return [
+            [backend["weight"] for backend in manifest["spec"]["rules"][0]["backendRefs"]]
+            for (kind, _), manifest in self.api.objects.items()
+            if kind == "HTTPRoute"
+        ]
 
     async def _live_until(self, reached: Callable[[], bool]) -> None:
         await self._start()
@@ -115,11 +123,7 @@ class Story:
                 for (kind, key), manifest in self.api.objects.items()
                 if kind == "Service"
             },
-            "routes": [
-                [backend["weight"] for backend in manifest["spec"]["rules"][0]["backendRefs"]]
-                for (kind, _), manifest in self.api.objects.items()
-                if kind == "HTTPRoute"
-            ],
+            "routes": self._routes(),
         }
 
 
