@@ -39,7 +39,7 @@ class TestGoodVersion:
     def story(cls, serve: Serve) -> Iterator[Story]:
         with serve("good", strategy=steps(10, 20, 100, hold="5s"), slos=[ERRORS]) as model:
             model.wait_serving("1.0.0")
-            with model.load(rate=120, requests=40_000, seconds=240) as load:
+            with model.load(rate=200, requests=60_000, seconds=240) as load:
                 model.roll_out("1.1.0")
                 model.wait_stage("1.1.0", "canary-20")
                 model.set(paused=True)

@@ -20,10 +20,10 @@ K = TypeVar("K", bound=Hashable)
 class Priority(IntEnum):
     """Who goes first when there are more keys than workers."""
 
-    READINGS = 0
-    """The judge has something to say: a candidate may have to be taken back."""
+    BREACH = 0
+    """The judge has seen a breach: a candidate may have to be taken back."""
     CHANGE = 1
-    """Something was changed, or the time has come."""
+    """Something was changed, the judge has other news, or the time has come."""
     SWEEP = 2
     """Start-up and the periodic LIST: most likely there is nothing to do."""
 

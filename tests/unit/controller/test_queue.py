@@ -70,8 +70,8 @@ def test_urgent_keys_go_first_and_equals_in_their_order() -> None:
     schedule.add("sweep", now=0, priority=Priority.SWEEP)
     schedule.add("first", now=0)
     schedule.add("second", now=0)
-    schedule.add("breach", now=0, priority=Priority.READINGS)
-    schedule.add("sweep", now=0, priority=Priority.READINGS)
+    schedule.add("breach", now=0, priority=Priority.BREACH)
+    schedule.add("sweep", now=0, priority=Priority.BREACH)
     assert [schedule.pop(now=0) for _ in range(5)] == ["breach", "sweep", "first", "second", None]
 
 
@@ -80,7 +80,7 @@ def test_the_age_of_the_queue_is_that_of_the_key_that_waits_longest() -> None:
     assert schedule.oldest_wait(now=5) == 0
     schedule.add("a", now=5)
     schedule.add("b", now=8)
-    schedule.add("a", now=9, priority=Priority.READINGS)
+    schedule.add("a", now=9, priority=Priority.BREACH)
     assert schedule.oldest_wait(now=10) == 5
 
 

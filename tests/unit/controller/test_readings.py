@@ -12,15 +12,15 @@ from unit.controller.fake_cluster import KEY, START
 
 
 class Board(ReadingsBoard):
-    """A board, and how often it has called for a look."""
+    """A board, and the priorities with which it has called for looks."""
 
-    def __init__(self) -> None:
-        self.calls = 0
-        super().__init__(enqueue=self._count, metrics=OwnMetrics())
+    def __init__(self, spread: float = 1.0) -> None:
+        self.calls: list[Priority] = []
+        super().__init__(enqueue=self._note, metrics=OwnMetrics(), spread=lambda: spread)
 
-    def _count(self, key: Any, priority: Priority) -> None:
-        assert (key, priority) == (KEY, Priority.READINGS)
-        self.calls += 1
+    def _note(self, key: Any, priority: Priority) -> None:
+        assert key == KEY
+        self.calls.append(priority)
 
 
 def slo(verdict: Verdict = Verdict.PASS, *, at: datetime = START, reason: str = "WithinLimit") -> SloStatus:
@@ -36,14 +36,14 @@ def readings(*slos: SloStatus, seconds: float = 0, stage: int = 0) -> Readings:
 def board() -> Board:
     board = Board()
     board.post(KEY, readings(slo()))
-    assert board.calls == 1
+    assert len(board.calls) == 1
     return board
 
 
 def test_the_same_again_calls_for_nobody_but_is_kept(board: Board) -> None:
     newer = readings(slo(at=START + timedelta(seconds=1)), seconds=1)
     board.post(KEY, newer)
-    assert board.calls == 1
+    assert len(board.calls) == 1
     assert board.get(KEY) == newer
 
 
@@ -59,7 +59,7 @@ def test_the_same_again_calls_for_nobody_but_is_kept(board: Board) -> None:
 )
 def test_news_call_for_a_look(board: Board, news: Readings) -> None:
     board.post(KEY, news)
-    assert board.calls == 2
+    assert len(board.calls) == 2
 
 
 def test_every_breach_on_new_samples_counts_and_the_same_one_does_not(board: Board) -> None:
@@ -67,11 +67,27 @@ def test_every_breach_on_new_samples_counts_and_the_same_one_does_not(board: Boa
         breach = slo(Verdict.BREACH, at=START + timedelta(seconds=seconds))
         board.post(KEY, readings(breach, seconds=seconds))
         board.post(KEY, readings(breach, seconds=seconds + 0.5))
-        assert board.calls == number
+        assert len(board.calls) == number
+
+
+def test_a_breach_goes_before_all_other_news(board: Board) -> None:
+    board.post(KEY, readings(slo(Verdict.INCONCLUSIVE, reason="NoTraffic")))
+    board.post(KEY, readings(slo(Verdict.BREACH)))
+    assert board.calls == [Priority.CHANGE, Priority.CHANGE, Priority.BREACH]
+
+
+def test_what_is_no_news_is_spread_over_time() -> None:
+    early, late = Board(spread=1.0), Board(spread=1.5)
+    for board in (early, late):
+        for seconds in (0, 30, 44):
+            board.post(KEY, readings(slo(), seconds=seconds))
+    assert (len(early.calls), len(late.calls)) == (2, 1)
+    late.post(KEY, readings(slo(), seconds=45))
+    assert len(late.calls) == 2
 
 
 def test_what_is_forgotten_is_news_again(board: Board) -> None:
     board.forget(KEY)
     assert board.get(KEY) is None
     board.post(KEY, readings(slo()))
-    assert board.calls == 2
+    assert len(board.calls) == 2
