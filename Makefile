@@ -62,8 +62,8 @@ format: .venv/ready ## Format the code
 
 .PHONY: lock
 lock: .venv/ready ## Pin the dependencies anew from pyproject.toml
-	@.venv/bin/uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes -o requirements.lock
-	@.venv/bin/uv pip compile pyproject.toml -q --universal --python-version 3.11 --generate-hashes --extra dev \
+	@.venv/bin/uv pip compile pyproject.toml -q --custom-compile-command "make lock" --universal --python-version 3.11 --generate-hashes -o requirements.lock
+	@.venv/bin/uv pip compile pyproject.toml -q --custom-compile-command "make lock" --universal --python-version 3.11 --generate-hashes --extra dev \
 		-c requirements.lock -o requirements-dev.lock
 
 .PHONY: clean

@@ -1,6 +1,7 @@
 """`python -m bench`: measure on a bed of its own, which is gone afterwards."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -102,6 +103,7 @@ def _operator(bed: testbed.Bed) -> Iterator[OperatorProcess]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))  # the bed is removed all the same
     try:
         main()
     except testbed.BedError as error:

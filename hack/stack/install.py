@@ -35,7 +35,7 @@ def helm_upgrade(bed: Bed, *settings: str, chart: Path = CHART) -> None:
 
     What earlier upgrades have set stays.
     """
-    ours = (f"image.repository={_OPERATOR_IMAGE}", "image.tag=bed", f"prometheus.url={bed.prometheus_url}")
+    ours = (f"image.repository={_OPERATOR_IMAGE}", "image.tag=bed", f"prometheus.url={bed.prometheus_url_for_pods}")
     helm(
         bed,
         *("upgrade", "--install", RELEASE, str(chart), f"--namespace={NAMESPACE}", "--reset-then-reuse-values"),

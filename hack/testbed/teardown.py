@@ -1,6 +1,7 @@
 """Removing every trace of a bed, also of one that a crash left half made or half removed."""
 
 import json
+import re
 import shutil
 import socket
 from contextlib import suppress
@@ -31,13 +32,13 @@ def remove(folder: Path, slot: int | None) -> None:
         daemon.stop()
     if slot is not None:
         network = Network(slot)
-        containers = [task.name for task in (folder / _TASKS).glob("*")]
+        containers = _containers(folder, network)
+        sockets = _shim_sockets(folder, network)
         _end_processes(network, containers)
         _remove_cgroups(containers)
-        _remove_shim_sockets(folder)
         unmount_below(folder)
         network.delete()
-        _remove_records(folder, network)
+        _remove_records(folder, network, containers, sockets)
         shutil.rmtree(network.run_folder, ignore_errors=True)
     # Tens of thousands of files of images: faster than Python does it, and never into something that is still mounted.
     run("rm", "-rf", "--one-file-system", folder)
@@ -46,7 +47,27 @@ def remove(folder: Path, slot: int | None) -> None:
         networks.release(slot)
 
 
-def _end_processes(network: Network, containers: list[str]) -> None:
+def _containers(folder: Path, network: Network) -> set[str]:
+    """The containers of the bed, also when their records are gone and only their processes are left."""
+    recorded = {task.name for task in (folder / _TASKS).glob("*")}
+    running = set()
+    for pid in processes.with_descendants(_in_namespace(network)):
+        # Processes end while one looks at them.
+        with suppress(OSError):
+            running |= set(re.findall(r"/k8s\.io/([0-9a-f]{64})", Path(f"/proc/{pid}/cgroup").read_text()))
+    return recorded | running
+
+
+def _shim_sockets(folder: Path, network: Network) -> set[Path]:
+    """Where the shims of the bed listen: by their records, and by what is open in its network."""
+    records = (folder / _TASKS).glob("*/bootstrap.json")
+    recorded = {Path(json.loads(record.read_text())["address"].removeprefix("unix://")) for record in records}
+    listed = run(*network.enter, "cat", "/proc/net/unix") if network.exists() else ""
+    open_now = {Path(line.split()[-1]) for line in listed.splitlines()}
+    return {path for path in recorded | open_now if path.parent == _SHIM_SOCKETS}
+
+
+def _end_processes(network: Network, containers: set[str]) -> None:
     """End what runs in the containers, which is in their cgroups, and in the bed's network: their shims."""
 
     def left() -> list[int]:
@@ -68,7 +89,7 @@ def _in_namespace(network: Network) -> list[int]:
     return [int(line) for line in run("ip", "netns", "pids", network.namespace).split()]
 
 
-def _in_cgroups(containers: list[str]) -> list[int]:
+def _in_cgroups(containers: set[str]) -> list[int]:
     pids = []
     for folder in _cgroup_folders(containers):
         for listing in folder.rglob("cgroup.procs"):
@@ -78,7 +99,7 @@ def _in_cgroups(containers: list[str]) -> list[int]:
     return pids
 
 
-def _cgroup_folders(containers: list[str]) -> list[Path]:
+def _cgroup_folders(containers: set[str]) -> list[Path]:
     """The cgroups of containers: one folder each with cgroups v2, one in each hierarchy with v1."""
     folders = [folder for parent in _cgroup_parents() for folder in (parent / name for name in containers)]
     return [folder for folder in folders if folder.is_dir()]
@@ -88,7 +109,7 @@ def _cgroup_parents() -> list[Path]:
     return [_CGROUPS / "k8s.io", *_CGROUPS.glob("*/k8s.io")]
 
 
-def _remove_cgroups(containers: list[str]) -> None:
+def _remove_cgroups(containers: set[str]) -> None:
     def none_left() -> bool:
         for top in _cgroup_folders(containers):
             for folder in sorted([top, *(path for path in top.rglob("*") if path.is_dir())], reverse=True):
@@ -101,22 +122,19 @@ def _remove_cgroups(containers: list[str]) -> None:
     _remove_if_empty(*_cgroup_parents())
 
 
-def _remove_shim_sockets(folder: Path) -> None:
-    for record in (folder / _TASKS).glob("*/bootstrap.json"):
-        path = Path(json.loads(record.read_text())["address"].removeprefix("unix://"))
-        if path.parent == _SHIM_SOCKETS:
-            path.unlink(missing_ok=True)
-    _remove_if_empty(_SHIM_SOCKETS, _SHIM_SOCKETS.parent)
-
-
-def _remove_records(folder: Path, network: Network) -> None:
+def _remove_records(folder: Path, network: Network, containers: set[str], sockets: set[Path]) -> None:
+    for path in sockets:
+        path.unlink(missing_ok=True)
     for link in _LOG_LINKS.glob("*.log"):
         if link.is_symlink() and link.readlink().is_relative_to(folder):
             link.unlink()
-    for record in _CNI_RESULTS.glob(f"{network.namespace}-*"):
-        record.unlink()
+    for record in _CNI_RESULTS.glob("*"):
+        if record.name.startswith(f"{network.namespace}-") or any(name in record.name for name in containers):
+            record.unlink()
     if _PLUGIN_SOCKET.exists() and not _somebody_listens(_PLUGIN_SOCKET):
         _PLUGIN_SOCKET.unlink()
+    runtime = _SHIM_SOCKETS.parent
+    _remove_if_empty(runtime / "runc/k8s.io", runtime / "runc", _SHIM_SOCKETS, runtime)
     _remove_if_empty(_LOG_LINKS, _CNI_RESULTS, _CNI_RESULTS.parent, _PLUGIN_SOCKET.parent, _PLUGIN_SOCKET.parents[1])
 
 
