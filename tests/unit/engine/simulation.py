@@ -227,6 +227,9 @@ class World:
         for colour in Colour:
             if self.share_of(colour) <= before[colour] or (stable and stable.colour is colour):
                 continue
+            previous = self.status.previous
+            if previous and previous.colour is colour and self.workloads[colour].ready > 0:
+                continue  # taken back on a view from just before the promotion: the last good version serves
             candidate, stage = self.status.candidate, self.status.stage
             assert candidate is not None, f"{colour} got requests without being on trial"
             assert candidate.colour is colour
