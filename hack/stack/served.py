@@ -134,10 +134,10 @@ class Served:
         """Until the version is taken back for good."""
         return self.wait(is_reverted(version), what=f"version {version} taken back", timeout=timeout)
 
-    def wait_for_requests(self, load: Load, count: int, *, timeout: float = 120) -> None:
-        """Until so many more requests are answered than there are now; a failure shows what went on."""
+    def wait_for_requests(self, load: Load, count: int, *, sent_after: float = 0.0, timeout: float = 120) -> None:
+        """`Load.wait_for`; a failure shows what went on."""
         try:
-            load.wait_for(count, timeout=timeout)
+            load.wait_for(count, sent_after=sent_after, timeout=timeout)
         except TimeoutError as error:
             raise NotReachedError(f"{error}\n{self.diagnosis()}") from error
 

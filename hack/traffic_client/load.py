@@ -68,11 +68,15 @@ class Load:
             self._reader.join()
             self._complaints.close()
 
-    def wait_for(self, count: int, *, timeout: float) -> None:
-        """Wait until so many more requests are answered than there are now; raises TimeoutError."""
-        wanted = len(self._answers) + count
+    def wait_for(self, count: int, *, sent_after: float = 0.0, timeout: float) -> None:
+        """Wait until so many more requests are answered than now, or than at the first answer to one sent after a time.
+
+        `sent_after` is in seconds since the epoch, `timeout` in seconds for each of the two; raises TimeoutError.
+        """
         with self._told:
-            if not self._told.wait_for(lambda: len(self._answers) >= wanted, timeout):
+            begun = self._told.wait_for(lambda: self._answers and self._answers[-1].sent_at > sent_after, timeout)
+            wanted = len(self._answers) + count
+            if not (begun and self._told.wait_for(lambda: len(self._answers) >= wanted, timeout)):
                 raise TimeoutError(f"not within {timeout:g} s: {wanted} answers, there are {len(self._answers)}")
 
     def stop(self) -> list[Answer]:

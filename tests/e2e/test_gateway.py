@@ -45,8 +45,8 @@ class TestGoodVersion:
                 model.set(paused=True)
                 model.wait_for_requests(load, 5_300, timeout=180)
                 model.set(paused=False)
-                model.wait_serving("1.1.0")
-                model.wait_for_requests(load, 200)
+                promoted = model.wait_serving("1.1.0").at
+                model.wait_for_requests(load, 200, sent_after=promoted + ROUTING_TAKES)
                 yield Story(model, load.stop())
 
     def test_no_request_fails(self, story: Story) -> None:

@@ -97,6 +97,21 @@ def test_keeps_the_rate(server: Server) -> None:
     assert sent[-1] - sent[0] > 0.35, "40 requests at 100 a second take 0.39 s"
 
 
+def test_waits_for_requests_sent_after_a_moment(server: Server) -> None:
+    with Load(server.url, rate=200, requests=10_000, seconds=30) as load:
+        moment = time.time() + 0.5
+        load.wait_for(3, sent_after=moment, timeout=20)
+        answers = load.stop()
+    assert sum(answer.sent_at > moment for answer in answers) >= 3
+
+
+def test_gives_up_waiting_for_requests_that_are_not_sent(server: Server) -> None:
+    with Load(server.url, rate=200, requests=3, seconds=30) as load:
+        load.wait(timeout=30)
+        with pytest.raises(TimeoutError, match=r"not within 0.1 s: .* there are 3"):
+            load.wait_for(1, timeout=0.1)
+
+
 def test_sends_nothing_once_time_is_over(server: Server) -> None:
     with Load(server.url, rate=50, requests=10_000, seconds=0.5) as load:
         answers = load.wait(timeout=30)
