@@ -9,16 +9,18 @@ from kubernetes.client import ApiClient, CoreV1Api, V1Namespace, V1ObjectMeta
 from kubernetes.config import new_client_from_config
 
 import testbed
+from support.terminal import Shown
 
 CRDS = sorted((Path(__file__).parents[2] / "crds").glob("*.yaml"))
 
 
 @pytest.fixture(scope="session")
-def bed() -> Iterator[testbed.Bed]:
+def bed(shown: Shown) -> Iterator[testbed.Bed]:
     """A bed of this session's own, without nodes that run anything; removed at the end."""
     name = f"cluster-{os.getpid()}"
     try:
-        bed = testbed.up("light", name)
+        with shown():
+            bed = testbed.up("light", name)
         for crd in CRDS:
             bed.apply(crd)
         bed.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"--filename={crd}" for crd in CRDS))

@@ -15,6 +15,7 @@ from modelrollout.metrics.preflight import check
 from modelrollout.metrics.prometheus import Prometheus
 from modelrollout.metrics.queries import Scope
 from support.prometheus_server import Exporter, PrometheusServer
+from support.terminal import Shown
 from support.watched_model import (
     FRAUD,
     PATIENCE,
@@ -49,11 +50,12 @@ def exporter() -> Iterator[Exporter]:
 
 
 @pytest.fixture(scope="module")
-def server(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusServer]:
+def server(exporter: Exporter, tmp_path_factory: pytest.TempPathFactory, shown: Shown) -> Iterator[PrometheusServer]:
     """Knows a target for each attempt from the start: it takes Prometheus five seconds to hear of others."""
     server = PrometheusServer(tmp_path_factory.mktemp("prometheus"), exporter)
     server.scrape(TARGETS)
-    server.start()
+    with shown():
+        server.start()
     yield server
     server.kill()
 

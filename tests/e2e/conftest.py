@@ -12,22 +12,18 @@ from kubernetes.config import new_client_from_config
 import stack
 import testbed
 from stack import Serve, Served
+from support.terminal import Shown
 
 KEEP = "MODELROLLOUT_KEEP_BED"
 """Set in the environment, it leaves the bed up, so that the next session need not make one."""
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fixtures have time-outs of their own, and the first one may have to build a cluster."""
-    for item in items:
-        item.add_marker(pytest.mark.timeout(240, func_only=True))
-
-
 @pytest.fixture(scope="session")
-def bed() -> Iterator[testbed.Bed]:
+def bed(shown: Shown) -> Iterator[testbed.Bed]:
     """The bed `test`; one that is up already is used as it is."""
-    bed = testbed.up("full", "test")
-    stack.install(bed)
+    with shown():
+        bed = testbed.up("full", "test")
+        stack.install(bed)
     yield bed
     if not os.environ.get(KEEP):
         testbed.down("test")

@@ -116,11 +116,11 @@ class Backoff(Generic[K]):
         self._bucket = float("-inf")
         """When the bucket was, or will be, as full as its burst allows to draw from."""
 
-    def delay(self, key: K, *, now: float) -> float:
-        """Seconds to wait after one more failure of the key."""
+    def delay(self, key: K, *, now: float, longest: float = float("inf")) -> float:
+        """Seconds to wait after one more failure of the key; for some failures less than the longest of all."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        by_key = min(self._first * 2.0 ** min(failures, 30), self._longest) * self._spread()
+        by_key = min(self._first * 2.0 ** min(failures, 30), self._longest, longest) * self._spread()
         return max(by_key, self._by_bucket(now))
 
     def forget(self, key: K) -> None:
@@ -156,9 +156,9 @@ class WorkQueue(Generic[K]):
         self._schedule.add_later(key, due=_now() + seconds)
         self._changed.set()
 
-    def retry(self, key: K) -> float:
-        """Try the key again after a failure; returns the seconds until then."""
-        delay = self._backoff.delay(key, now=_now())
+    def retry(self, key: K, *, longest: float = float("inf")) -> float:
+        """Try the key again after a failure; returns the seconds until then. See `Backoff.delay`."""
+        delay = self._backoff.delay(key, now=_now(), longest=longest)
         self.add_after(key, delay)
         return delay
 

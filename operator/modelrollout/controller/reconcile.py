@@ -29,6 +29,8 @@ _log = logging.getLogger(__name__)
 Decide = Callable[[Snapshot, datetime], Decision]
 _LEAST_WAIT = 0.1
 """Seconds: a time to come back that is over already must not keep a worker busy."""
+_AFTER_CONFLICTS = 0.2
+"""Seconds. What changed has been read again by then, and a version that does harm must not wait for others to stop."""
 
 Preflight = Callable[[Rollout, ModelRolloutStatus], Awaitable[tuple[Obstacle, ...]]]
 
@@ -123,8 +125,9 @@ class Reconciler:
         """When this rollout is looked at again, unless something changes before."""
         key, log = seen.key, RolloutLog(_log, seen.key, outcome.status.attempt)
         if outcome.error and not isinstance(outcome.error, RefusedError):
-            delay = self._queue.retry(key)
-            level = logging.DEBUG if isinstance(outcome.error, ConflictError) else logging.WARNING
+            is_conflict = isinstance(outcome.error, ConflictError)
+            delay = self._queue.retry(key, longest=_AFTER_CONFLICTS if is_conflict else float("inf"))
+            level = logging.DEBUG if is_conflict else logging.WARNING
             log.log(level, "not everything was written; trying again in %.1f s: %s", delay, outcome.error)
             return
         self._queue.forget(key)

@@ -2,7 +2,7 @@
 
 from modelrollout.api.spec import DeletionPolicy
 from modelrollout.engine.effects import Effect, Release, RemoveFinalizer, SetTraffic
-from modelrollout.engine.move import ready_pods, route_share
+from modelrollout.engine.move import only_candidate_serves
 from modelrollout.engine.snapshot import Snapshot
 
 
@@ -13,13 +13,5 @@ def deleting(snapshot: Snapshot) -> list[Effect]:
     stable, candidate = snapshot.status.stable, snapshot.status.candidate
     if snapshot.spec.deletion_policy is DeletionPolicy.DELETE or stable is None:
         return [Release(keep=None), RemoveFinalizer()]
-    keep = stable.colour
-    only_candidate_serves = (
-        candidate
-        and route_share(snapshot, candidate.colour) > 0
-        and ready_pods(snapshot, candidate)
-        and not ready_pods(snapshot, stable)
-    )
-    if only_candidate_serves and candidate:
-        keep = candidate.colour
-    return [SetTraffic(stable=keep), Release(keep=keep), RemoveFinalizer()]
+    keep = candidate if candidate and only_candidate_serves(snapshot, stable, candidate) else stable
+    return [SetTraffic(stable=keep.colour, attempt=keep.attempt), Release(keep=keep.colour), RemoveFinalizer()]

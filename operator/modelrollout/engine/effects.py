@@ -45,11 +45,13 @@ class SetTraffic:
     A candidate with weight 0 is to get nothing that counts, but may be made known to the proxies so that its first
     requests find it; `candidate` is the version before where that one is kept warm. None: the other colour is out.
 
-    With a `token` the write must fail if the routing object has changed since; without one it is made whatever
-    happened.
+    With a `token` the write must fail if the routing object has changed since it was seen. `attempt` is the one that is
+    stable; the routing object shows it, so that a promotion always changes that object, and a view from before it can
+    move nothing any more.
     """
 
     stable: Colour
+    attempt: int
     candidate: Colour | None = None
     weight: int = 0
     token: str | None = None

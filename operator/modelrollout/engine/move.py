@@ -78,6 +78,16 @@ def route_share(snapshot: Snapshot, colour: Colour) -> float:
     return snapshot.route.shares.get(colour, 0.0) if snapshot.route else 0.0
 
 
+def only_candidate_serves(snapshot: Snapshot, stable: ColourStatus | None, candidate: ColourStatus | None) -> bool:
+    """Stable has no ready endpoint and the candidate answers: taking its traffic away would help nobody."""
+    return (
+        candidate is not None
+        and route_share(snapshot, candidate.colour) > 0
+        and ready_pods(snapshot, candidate) > 0
+        and ready_pods(snapshot, stable) == 0
+    )
+
+
 def paused_time(status: ModelRolloutStatus, now: datetime) -> timedelta:
     """Time spent paused since the present stage (or the preparation) began."""
     current = now - status.paused_at if status.paused_at else timedelta()

@@ -32,7 +32,7 @@ class Route:
 
     shares: Mapping[Colour, float]
     token: str = ""
-    """resourceVersion of the routing object: a rise is written under it, so that a stale view cannot raise a weight."""
+    """resourceVersion of the routing object: it is written under that, so that a stale view moves nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

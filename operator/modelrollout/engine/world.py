@@ -1,11 +1,10 @@
 """The world as a status wants it, against the world as seen: which effects, and in which order.
 
-Taking a candidate back, the route is written first and unconditionally. Everything else that moves requests or pods
-comes behind a write of the status under its resourceVersion, and the route under its own: a crash, a stale view or a
-deposed leader can only repeat a step or make things safer.
+Taking a candidate back, the route is written first. Everything else that moves requests or pods comes behind a write of
+the status under its resourceVersion, and every route is written under its own: a crash, a stale view or a deposed
+leader can only repeat a step or make things safer. Pods are added before requests move and taken away after that.
 """
 
-from dataclasses import replace
 from datetime import datetime
 
 from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase, StageStatus
@@ -19,7 +18,7 @@ from modelrollout.engine.effects import (
     WarmUp,
     WriteStatus,
 )
-from modelrollout.engine.move import is_ready, ready_pods, route_share
+from modelrollout.engine.move import is_ready, only_candidate_serves, ready_pods, route_share
 from modelrollout.engine.preparing import first_replicas
 from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Snapshot, Workload
@@ -34,25 +33,27 @@ def effects_for(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -
     fence = (traffic is not None and _moves(snapshot, traffic)) or _changes_pods(snapshot, workloads)
     effects: list[Effect] = []
     if traffic and takes_back:
-        effects.append(replace(traffic, token=None))
+        effects.append(traffic)
     if fence or status != snapshot.status:
         effects.append(WriteStatus(status=status))
     effects.append(ApplyServices())
-    effects.extend(workloads)
+    effects.extend(effect for effect in workloads if not _takes_pods_away(snapshot, effect))
     if traffic and not takes_back:
         effects.append(traffic)
+    effects.extend(effect for effect in workloads if _takes_pods_away(snapshot, effect))
     effects.extend(_warm_up(snapshot, status))
     return effects
 
 
 def _traffic(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> SetTraffic | None:
     """Where the requests go; None when nothing serves yet, or when moving them would leave them without an answer."""
-    if status.stable is None or _only_candidate_serves(snapshot, status):
+    if status.stable is None or only_candidate_serves(snapshot, status.stable, status.candidate):
         return None
     weight = _weight(snapshot, status, status.candidate, now) if status.candidate and snapshot.route else 0
     # a route that is not there yet starts with stable alone; the candidate's share can rise once it is seen
     return SetTraffic(
         stable=status.stable.colour,
+        attempt=status.stable.attempt,
         candidate=_in_route(snapshot, status, now),
         weight=weight,
         token=snapshot.route.token if snapshot.route else None,
@@ -80,17 +81,6 @@ def _moves(snapshot: Snapshot, wanted: SetTraffic) -> bool:
     """Whether anybody would get more or less than now."""
     shares = {wanted.stable: 100 - wanted.weight, wanted.stable.other: wanted.weight}
     return snapshot.route is None or any(abs(shares[colour] - route_share(snapshot, colour)) >= 1 for colour in Colour)
-
-
-def _only_candidate_serves(snapshot: Snapshot, status: ModelRolloutStatus) -> bool:
-    """Stable has no ready endpoint and the candidate answers: taking its traffic away would help nobody."""
-    candidate = status.candidate
-    return (
-        candidate is not None
-        and route_share(snapshot, candidate.colour) > 0
-        and ready_pods(snapshot, candidate) > 0
-        and ready_pods(snapshot, status.stable) == 0
-    )
 
 
 def _weight(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus, now: datetime) -> int:
@@ -135,6 +125,14 @@ def _changes(seen: Workload | None, effect: _PodEffect) -> bool:
     if seen is None or seen.desired != effect.replicas:
         return True
     return isinstance(effect, ApplyWorkload) and seen.revision != effect.revision
+
+
+def _takes_pods_away(snapshot: Snapshot, effect: _PodEffect) -> bool:
+    """Whether pods that are there may be asked until the route has followed."""
+    seen = snapshot.workloads.get(effect.colour)
+    if seen is None:
+        return False
+    return effect.replicas < seen.desired or (isinstance(effect, ApplyWorkload) and seen.revision != effect.revision)
 
 
 def _workload(snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour) -> _PodEffect | None:

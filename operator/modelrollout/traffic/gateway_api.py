@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from modelrollout.api.labels import VARIANT_HEADER, colour_name
+from modelrollout.api.labels import ATTEMPT, VARIANT_HEADER, colour_name
 from modelrollout.api.manifests import fenced
 from modelrollout.api.objects import Live, Manifest, Objects
 from modelrollout.api.owner import Rollout
@@ -36,7 +36,8 @@ class GatewayApi:
                 }
             ],
         }
-        route = rollout.manifest(_API_VERSION, "HTTPRoute", rollout.name, spec=spec)
+        labels = {ATTEMPT: str(traffic.attempt)}
+        route = rollout.manifest(_API_VERSION, "HTTPRoute", rollout.name, spec=spec, labels=labels)
         return [fenced(route, traffic.token), rollout.service(rollout.name, selects=traffic.stable)]
 
     def observe(self, rollout: Rollout, objects: Objects, workloads: Mapping[Colour, Workload]) -> Route | None:  # noqa: ARG002

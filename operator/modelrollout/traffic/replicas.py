@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from modelrollout.api.labels import COLOUR
+from modelrollout.api.labels import ATTEMPT, COLOUR
 from modelrollout.api.manifests import fenced
 from modelrollout.api.objects import Live, Manifest, Objects
 from modelrollout.api.owner import Rollout
@@ -16,7 +16,8 @@ class Replicas:
 
     def render(self, rollout: Rollout, traffic: SetTraffic) -> list[Manifest]:
         """The Service NAME, selecting stable, both colours, or the candidate."""
-        return [fenced(rollout.service(rollout.name, selects=_selected(traffic)), traffic.token)]
+        labels = {ATTEMPT: str(traffic.attempt)}
+        return [fenced(rollout.service(rollout.name, selects=_selected(traffic), labels=labels), traffic.token)]
 
     def observe(self, rollout: Rollout, objects: Objects, workloads: Mapping[Colour, Workload]) -> Route | None:
         """All to the selected colour, or as the ready pods of both divide them; nothing to either if none is ready."""

@@ -197,8 +197,8 @@ class VirtualQueue:
     def add_after(self, key: Key, seconds: float) -> None:
         self.schedule.add_later(key, due=self._clock() + seconds)
 
-    def retry(self, key: Key) -> float:
-        delay = self._backoff.delay(key, now=self._clock())
+    def retry(self, key: Key, *, longest: float = float("inf")) -> float:
+        delay = self._backoff.delay(key, now=self._clock(), longest=longest)
         self.add_after(key, delay)
         return delay
 

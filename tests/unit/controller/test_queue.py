@@ -87,6 +87,7 @@ def test_the_age_of_the_queue_is_that_of_the_key_that_waits_longest() -> None:
 def test_backoff_doubles_up_to_its_limit_and_starts_again_after_a_success() -> None:
     backoff: Backoff[str] = Backoff(first=1, longest=5, spread=lambda: 1.0)
     assert [backoff.delay("a", now=0) for _ in range(5)] == [1, 2, 4, 5, 5]
+    assert backoff.delay("a", now=0, longest=3) == 3
     assert backoff.delay("b", now=0) == 1
     backoff.forget("a")
     assert backoff.delay("a", now=0) == 1

@@ -44,7 +44,7 @@ def test_it_is_said_as_long_as_it_is_about_the_present_spec(refusals: Refusals, 
 
 
 def test_services_and_routes_are_traffic(refusals: Refusals) -> None:
-    for effect in (ApplyServices(), SetTraffic(stable=Colour.BLUE)):
+    for effect in (ApplyServices(), SetTraffic(stable=Colour.BLUE, attempt=1)):
         refusals.note(KEY, effect=effect, generation=1, message="wrong")
         assert refusals.of_traffic(KEY, generation=1)
         assert not refusals.of_workload(KEY, generation=1)

@@ -48,7 +48,11 @@ class World:
     workloads: dict[Colour, Workload] = field(default_factory=dict)
     weights: dict[Colour, int] | None = None
     """What the routing object says: weights, or for the replicas router which colours are selected (nonzero)."""
+    route_attempt: int = 0
+    """The stable attempt that the routing object shows."""
     route_version: int = 1
+    proven: set[int] = field(default_factory=set)
+    """Attempts that have been stable."""
     warmed: set[tuple[Colour, int]] = field(default_factory=set)
     obstacles: tuple[Obstacle, ...] = ()
     preflighted: bool = True
@@ -175,6 +179,8 @@ class World:
                     raise ConflictError
                 if status != self.status:
                     self.status, self.status_version = status, self.status_version + 1
+                if status.stable:
+                    self.proven.add(status.stable.attempt)
             case fx.ApplyWorkload():
                 self._apply_workload(effect)
             case fx.ScaleWorkload(colour=colour, replicas=replicas):
@@ -215,21 +221,20 @@ class World:
         if effect.token is not None and effect.token != str(self.route_version):
             raise ConflictError
         weights = {effect.stable: 100 - effect.weight, effect.stable.other: effect.weight}
-        if weights == self.weights:
+        if (weights, effect.attempt) == (self.weights, self.route_attempt):
             return
         before = {colour: self.share_of(colour) for colour in Colour}
-        self.weights, self.route_version = weights, self.route_version + 1
+        self.weights, self.route_attempt, self.route_version = weights, effect.attempt, self.route_version + 1
         self._check_rise(before)
 
     def _check_rise(self, before: dict[Colour, float]) -> None:
-        """Invariant 1: a share rises only on a colour that is ready, warm, and meant to have it."""
+        """Invariant 1: a share rises only on stable, on ready pods that were stable, or on a candidate as declared."""
         stable = self.status.stable
         for colour in Colour:
             if self.share_of(colour) <= before[colour] or (stable and stable.colour is colour):
                 continue
-            previous = self.status.previous
-            if previous and previous.colour is colour and self.workloads[colour].ready > 0:
-                continue  # taken back on a view from just before the promotion: the last good version serves
+            if self.workloads[colour].attempt in self.proven and self.workloads[colour].ready > 0:
+                continue  # a view from just before a promotion whose route is not written yet: warm pods serve again
             candidate, stage = self.status.candidate, self.status.stage
             assert candidate is not None, f"{colour} got requests without being on trial"
             assert candidate.colour is colour

@@ -14,7 +14,7 @@ from modelrollout.api.status import Colour, Phase, Verdict
 from modelrollout.engine.capacity import splits_by_pods
 from modelrollout.engine.snapshot import Obstacle, Snapshot
 from modelrollout.engine.stages import expand
-from unit.engine.simulation import START, World, make_spec
+from unit.engine.simulation import World, make_spec
 
 VERSIONS = ["1.0.0", "2.0.0", "3.0.0"]
 OBSTACLE = Obstacle(condition="MetricsReady", reason="QueryInvalid", message="does not parse")
@@ -50,7 +50,6 @@ class RolloutMachine(RuleBasedStateMachine):
     version = "1.0.0"
     paused = False
     stale: tuple[Snapshot, int] | None = None
-    stale_since = START
 
     @initialize(plan=plans())
     def create(self, plan: dict[str, Any]) -> None:
@@ -123,7 +122,7 @@ class RolloutMachine(RuleBasedStateMachine):
 
     @rule()
     def look_now_act_later(self) -> None:
-        self.stale, self.stale_since = (self.world.snapshot(), self.world.status_version), self.world.now
+        self.stale = self.world.snapshot(), self.world.status_version
 
     @precondition(lambda self: self.stale is not None)
     @rule()
@@ -132,8 +131,6 @@ class RolloutMachine(RuleBasedStateMachine):
         assert self.stale
         seen, version = self.stale
         self.stale = None
-        if self.world.now - self.stale_since > timedelta(minutes=1):
-            return  # nobody acts on a view that old: watches are renewed about every minute
         self._checked(lambda: self.world.carry_out(seen, version))
 
     def _checked(self, act: Any) -> None:

@@ -1,47 +1,13 @@
-"""What a rollout does, told as stories: given a world, when something happens, then this follows."""
+"""How a rollout goes on, told as stories: given a world, when something happens, then this follows."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import ClassVar
 
-import pytest
-
-from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ConditionStatus, Phase, Verdict
 from modelrollout.engine import effects as fx
 from modelrollout.engine.snapshot import Obstacle
 from unit.engine.simulation import World, make_spec
-
-MINUTE = timedelta(minutes=1)
-
-
-def serving(spec: ModelRolloutSpec | None = None) -> World:
-    """A world in which version 1.0.0 serves."""
-    world = World(spec=spec or make_spec())
-    world.settle()
-    assert world.status.phase is Phase.IDLE
-    return world
-
-
-def in_stage(name: str, **changes: object) -> World:
-    """A world in which version 2.0.0 is on trial and has just reached a stage."""
-    world = serving(make_spec(**changes))
-    world.change(make_spec("2.0.0", **changes))
-    for _ in range(200):
-        world.settle()
-        if world.status.stage and world.status.stage.name == name and world.status.stage.reached_at:
-            return world
-        world.now += timedelta(seconds=5)
-    raise AssertionError(f"stage {name} was not reached; stuck at {world.status.stage}")
-
-
-def condition(world: World, kind: str) -> tuple[ConditionStatus, str]:
-    found = next(c for c in world.status.conditions if c.type == kind)
-    return found.status, found.reason
-
-
-def reasons(world: World) -> list[str]:
-    return [event.reason for event in world.events]
+from unit.engine.worlds import MINUTE, condition, in_stage, reasons, serving, taking_back
 
 
 def test_the_first_version_serves_as_soon_as_it_is_ready() -> None:
@@ -70,108 +36,6 @@ def test_a_good_version_passes_every_stage_and_becomes_stable_where_it_stands() 
     assert reasons(world)[-5:] == ["AttemptStarted", "StageEntered", "StageEntered", "StageEntered", "Promoted"]
 
 
-def test_a_breach_takes_the_candidate_back_with_one_route_write_before_anything_else() -> None:
-    world = in_stage("canary-10")
-    world.verdict = Verdict.BREACH
-    world.settle()
-    assert world.status.phase is Phase.PROGRESSING, "one breach is not two in a row"
-    world.now += timedelta(seconds=1)
-    decision = world.reconcile()
-    assert decision.effects[0] == fx.SetTraffic(stable=Colour.BLUE, candidate=Colour.GREEN, weight=0)
-    assert isinstance(decision.effects[1], fx.WriteStatus)
-    assert world.weights == {Colour.BLUE: 100, Colour.GREEN: 0}
-    assert world.status.last_revert
-    assert world.status.last_revert.reason == "SLOBreached"
-    assert "errors" in world.status.last_revert.message
-
-
-def test_what_was_taken_back_is_not_tried_again_until_the_spec_changes() -> None:
-    world = in_stage("canary-10")
-    world.verdict = Verdict.BREACH
-    world.run_for(MINUTE)
-    assert world.status.phase is Phase.REVERTED
-    assert condition(world, "Stalled") == (ConditionStatus.TRUE, "Reverted")
-    assert world.workloads[Colour.GREEN].desired == 0, "drained, then parked"
-    world.verdict = Verdict.PASS
-    world.run_for(5 * MINUTE)
-    assert world.status.phase is Phase.REVERTED
-    world.change(make_spec("2.0.0", replicas=6))
-    world.run_for(MINUTE)
-    assert world.status.phase is Phase.REVERTED, "an autoscaler does not ask for another try"
-    world.change(make_spec("2.0.1"))
-    world.run_for(5 * MINUTE)
-    assert world.status.stable
-    assert world.status.stable.version == "2.0.1"
-
-
-def test_the_same_breach_looked_at_twice_counts_once() -> None:
-    world = in_stage("canary-10")
-    world.verdict = Verdict.BREACH
-    for _ in range(5):
-        world.reconcile()
-    assert world.status.slos[0].breaches == 1
-    assert world.status.phase is Phase.PROGRESSING
-
-
-def test_a_pass_between_two_breaches_starts_the_count_again() -> None:
-    world = in_stage("canary-10")
-    for verdict in (Verdict.BREACH, Verdict.PASS, Verdict.BREACH):
-        world.verdict = verdict
-        world.now += timedelta(seconds=1)
-        world.settle()
-    assert world.status.phase is Phase.PROGRESSING
-    assert world.status.slos[0].breaches == 1
-
-
-def test_silence_neither_advances_nor_reverts() -> None:
-    world = in_stage("canary-10")
-    world.verdict = Verdict.INCONCLUSIVE
-    world.run_for(30 * MINUTE, step=MINUTE)
-    assert world.status.stage
-    assert world.status.stage.name == "canary-10"
-    assert condition(world, "Progressing") == (ConditionStatus.TRUE, "Undecided")
-    world.looking = False
-    world.run_for(30 * MINUTE, step=MINUTE)
-    assert world.status.stage.name == "canary-10"
-    assert condition(world, "Ready")[0] is ConditionStatus.TRUE
-
-
-def test_a_look_too_long_ago_says_nothing() -> None:
-    world = in_stage("canary-10")
-    world.last_look = timedelta(minutes=1)
-    world.run_for(10 * MINUTE)
-    assert world.status.stage
-    assert world.status.stage.name == "canary-10"
-    assert world.status.slos[0].reason == "NotLookedAt"
-
-
-def test_pods_that_still_get_requests_are_not_taken_away() -> None:
-    world = serving()
-    world.change(make_spec("2.0.0"))
-    world.run_for(5 * MINUTE)
-    world.run_for(timedelta(hours=1), step=MINUTE)
-    world.workloads[Colour.BLUE] = replace(world.workloads[Colour.BLUE], desired=4, ready=4)
-    world.weights = {Colour.BLUE: 50, Colour.GREEN: 50}
-    first = world.reconcile()
-    assert world.weights == {Colour.BLUE: 0, Colour.GREEN: 100}
-    assert not [effect for effect in first.effects if isinstance(effect, fx.ScaleWorkload)]
-    world.reconcile()
-    assert world.workloads[Colour.BLUE].desired == 0
-
-
-@pytest.mark.parametrize(
-    ("policy", "phase", "stage"),
-    [("Hold", Phase.PROGRESSING, "canary-10"), ("Revert", Phase.REVERTED, None), ("Advance", Phase.IDLE, None)],
-)
-def test_an_undecided_stage_follows_the_policy_at_its_deadline(policy: str, phase: Phase, stage: str | None) -> None:
-    steps = [{"weight": w, "hold": "1m", "deadline": "2m", "onDeadline": policy} for w in (10, 100)]
-    world = in_stage("canary-10", strategy={"canary": {"steps": steps}})
-    world.verdict = Verdict.INCONCLUSIVE
-    world.run_for(10 * MINUTE)
-    assert world.status.phase is phase
-    assert (world.status.stage.name if world.status.stage else None) == stage
-
-
 def test_pauses_do_not_count_towards_a_deadline() -> None:
     steps = [{"weight": w, "hold": "1m", "deadline": "2m", "onDeadline": "Revert"} for w in (10, 100)]
     strategy = {"canary": {"steps": steps}}
@@ -187,88 +51,12 @@ def test_pauses_do_not_count_towards_a_deadline() -> None:
     assert world.status.phase is Phase.REVERTED
 
 
-def test_a_paused_rollout_is_still_taken_back_when_it_does_harm() -> None:
-    world = in_stage("canary-10")
-    world.change(make_spec("2.0.0", paused=True))
-    world.run_for(5 * MINUTE)
-    assert world.status.stage
-    assert world.status.stage.name == "canary-10"
-    world.verdict = Verdict.BREACH
-    world.run_for(MINUTE)
-    assert world.status.phase is Phase.REVERTED
-
-
 def test_nothing_starts_while_paused() -> None:
     world = serving()
     world.change(make_spec("2.0.0", paused=True))
     world.run_for(MINUTE)
     assert world.status.candidate is None
     assert condition(world, "Progressing") == (ConditionStatus.FALSE, "Paused")
-
-
-def test_a_third_version_in_the_middle_starts_over_with_stable_untouched() -> None:
-    world = in_stage("canary-50")
-    world.change(make_spec("3.0.0"))
-    decision = world.reconcile()
-    assert decision.effects[0] == fx.SetTraffic(stable=Colour.BLUE, candidate=Colour.GREEN, weight=0)
-    world.run_for(timedelta(seconds=30))
-    assert world.status.stable
-    assert world.status.stable.version == "1.0.0"
-    assert world.status.candidate
-    assert world.status.candidate.version == "3.0.0"
-    assert world.status.stage
-    assert world.status.stage.name == "canary-10"
-
-
-def test_going_back_to_the_version_that_serves_is_an_abort_and_serves_at_once() -> None:
-    world = in_stage("canary-50")
-    world.change(make_spec("1.0.0"))
-    world.reconcile()
-    assert world.weights == {Colour.BLUE: 100, Colour.GREEN: 0}
-    world.run_for(MINUTE)
-    assert world.status.phase is Phase.IDLE
-    assert world.status.last_revert
-    assert world.status.last_revert.reason == "Aborted"
-    world.change(make_spec("2.0.0"))
-    world.run_for(5 * MINUTE)
-    assert world.status.stable
-    assert world.status.stable.version == "2.0.0", "an aborted version may be tried again"
-
-
-def test_the_version_before_returns_in_one_write_while_it_is_warm() -> None:
-    world = serving()
-    world.change(make_spec("2.0.0"))
-    world.run_for(5 * MINUTE)
-    assert world.workloads[Colour.BLUE].desired == 4
-    world.change(make_spec("1.0.0"))
-    before = len(world.log)
-    world.reconcile()
-    routes = [e for e in world.log[before:] if isinstance(e, fx.SetTraffic)]
-    assert len(routes) == 1
-    assert world.weights == {Colour.BLUE: 100, Colour.GREEN: 0}
-    assert reasons(world)[-1] == "Restored"
-
-
-def test_the_version_before_is_parked_at_zero_after_keep_warm() -> None:
-    world = serving()
-    world.change(make_spec("2.0.0"))
-    world.run_for(5 * MINUTE)
-    world.run_for(timedelta(hours=1), step=MINUTE)
-    assert world.workloads[Colour.BLUE].desired == 0
-    assert world.status.previous is None
-    assert reasons(world)[-1] == "Parked"
-
-
-def test_pods_that_do_not_come_up_fail_the_attempt_at_the_progress_deadline() -> None:
-    world = serving(make_spec(progressDeadline="5m"))
-    world.change(make_spec("2.0.0", progressDeadline="5m"))
-    for _ in range(80):
-        world.reconcile()
-        world.now += timedelta(seconds=5)
-    assert world.status.phase is Phase.REVERTED
-    assert world.status.last_revert
-    assert world.status.last_revert.reason == "ProgressDeadlineExceeded"
-    assert not [e for e in world.log if isinstance(e, fx.SetTraffic) and e.weight], "no traffic had moved"
 
 
 def test_no_traffic_before_every_warm_up_request_is_answered() -> None:
@@ -307,29 +95,6 @@ def test_an_obstacle_holds_the_rollout_before_any_traffic_moves_and_is_told_once
     assert condition(world, "MetricsReady")[0] is ConditionStatus.TRUE
 
 
-def test_a_candidate_without_ready_pods_loses_its_share() -> None:
-    world = in_stage("canary-50")
-    world.pods_ready(Colour.GREEN, 0)
-    world.reconcile()
-    assert world.weights == {Colour.BLUE: 100, Colour.GREEN: 0}
-    assert world.status.last_revert
-    assert world.status.last_revert.reason == "CandidateUnavailable"
-
-
-def test_with_no_stable_pod_ready_a_serving_candidate_keeps_the_traffic() -> None:
-    world = in_stage("canary-50")
-    world.pods_ready(Colour.BLUE, 0)
-    world.verdict = Verdict.BREACH
-    for _ in range(5):
-        world.reconcile()
-        world.now += timedelta(seconds=1)
-    assert world.weights == {Colour.BLUE: 50, Colour.GREEN: 50}
-    assert condition(world, "Ready") == (ConditionStatus.FALSE, "StableUnavailable")
-    world.pods_ready(Colour.BLUE, 1)
-    world.reconcile()
-    assert world.weights == {Colour.BLUE: 100, Colour.GREEN: 0}
-
-
 def test_blue_green_validates_without_traffic_and_goes_straight_over() -> None:
     strategy = {"blueGreen": {"validation": "2m", "steps": [{"weight": 100, "hold": "1m"}]}}
     world = in_stage("validate", strategy=strategy)
@@ -355,8 +120,8 @@ def test_the_gateway_knows_of_the_candidate_for_a_moment_before_its_first_reques
     world.reconcile()
     assert world.share_of(Colour.GREEN) == 10
     world.change(make_spec("1.0.0"))
-    taken_back = world.reconcile()
-    assert taken_back.effects[0] == fx.SetTraffic(stable=Colour.BLUE, candidate=Colour.GREEN, weight=0)
+    taken_back = taking_back(world)
+    assert world.reconcile().effects[0] == taken_back
     world.now += timedelta(seconds=2)
     out = world.reconcile()
     assert next(e for e in out.effects if isinstance(e, fx.SetTraffic)).candidate is None
@@ -373,15 +138,6 @@ def test_an_edit_of_the_strategy_that_drops_the_stage_starts_at_the_first_one_wi
     assert world.status.stage.name == "canary-20"
     assert world.share_of(Colour.GREEN) == 20
     assert applied == 0
-
-
-def test_deleting_leaves_stable_serving_and_takes_the_candidates_share_first() -> None:
-    world = in_stage("canary-50")
-    world.deleting = True
-    decision = world.reconcile()
-    assert [type(e) for e in decision.effects] == [fx.SetTraffic, fx.Release, fx.RemoveFinalizer]
-    assert world.weights == {Colour.BLUE: 100, Colour.GREEN: 0}
-    assert world.kept is Colour.BLUE
 
 
 class TestReplicasRouter:

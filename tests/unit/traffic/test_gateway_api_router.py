@@ -45,7 +45,7 @@ def test_it_is_the_router_when_the_spec_names_it() -> None:
 
 @given(stable=colours, weight=st.integers(0, 100))
 def test_both_colours_are_always_there_in_one_order_and_weigh_a_million(stable: Colour, weight: int) -> None:
-    written = backends(SetTraffic(stable=stable, candidate=stable.other, weight=weight))
+    written = backends(SetTraffic(stable=stable, attempt=1, candidate=stable.other, weight=weight))
     assert [backend["name"] for backend in written] == ["fraud-blue", "fraud-green"]
     assert sum(backend["weight"] for backend in written) == WHOLE
     assert {variant(backend): backend["weight"] for backend in written} == {
@@ -56,7 +56,7 @@ def test_both_colours_are_always_there_in_one_order_and_weigh_a_million(stable: 
 
 @given(stable=colours, weight=st.integers(0, 100))
 def test_what_is_written_is_what_is_read_back(stable: Colour, weight: int) -> None:
-    traffic = SetTraffic(stable=stable, candidate=stable.other, weight=weight)
+    traffic = SetTraffic(stable=stable, attempt=1, candidate=stable.other, weight=weight)
     seen = GatewayApi().observe(routed(), Cluster(live(route_of(traffic))), {})
     assert seen is not None
     assert seen.shares == {stable: 100 - weight, stable.other: weight}
@@ -64,11 +64,11 @@ def test_what_is_written_is_what_is_read_back(stable: Colour, weight: int) -> No
 
 
 def test_the_route_without_a_candidate_leads_to_stable_alone() -> None:
-    assert [backend["weight"] for backend in backends(SetTraffic(stable=GREEN))] == [0, WHOLE]
+    assert [backend["weight"] for backend in backends(SetTraffic(stable=GREEN, attempt=1))] == [0, WHOLE]
 
 
 def test_the_route_is_written_before_the_service_and_only_the_route_is_fenced() -> None:
-    rise = SetTraffic(stable=BLUE, candidate=GREEN, weight=10, token="7")
+    rise = SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=10, token="7")
     route, service = GatewayApi().render(routed(), rise)
     assert (route["kind"], service["kind"]) == ("HTTPRoute", "Service")
     assert route["metadata"]["resourceVersion"] == "7"
@@ -76,14 +76,14 @@ def test_the_route_is_written_before_the_service_and_only_the_route_is_fenced() 
 
 
 def test_callers_inside_the_cluster_get_stable() -> None:
-    _, service = GatewayApi().render(routed(), SetTraffic(stable=GREEN, candidate=BLUE, weight=50))
+    _, service = GatewayApi().render(routed(), SetTraffic(stable=GREEN, attempt=1, candidate=BLUE, weight=50))
     assert service["metadata"]["name"] == "fraud"
     assert service["spec"]["selector"] == {"modelrollout.io/name": "fraud", "modelrollout.io/colour": "green"}
 
 
 def test_parents_hostnames_and_path_are_those_of_the_spec() -> None:
     route = route_of(
-        SetTraffic(stable=BLUE),
+        SetTraffic(stable=BLUE, attempt=1),
         parentRefs=[
             {"name": "public", "namespace": "infra", "sectionName": "https"},
             {"group": "", "kind": "Service", "name": "fraud"},
@@ -109,7 +109,7 @@ def test_parents_hostnames_and_path_are_those_of_the_spec() -> None:
 )
 def test_what_is_taken_out_of_the_spec_is_taken_out_of_the_route(before: dict[str, Any]) -> None:
     """It leaves no trace in the rendered object, whose fields are all to be found in the old one."""
-    traffic = SetTraffic(stable=BLUE)
+    traffic = SetTraffic(stable=BLUE, attempt=1)
     assert not covers(route_of(traffic), live(route_of(traffic, **before)))
 
 
@@ -119,14 +119,14 @@ def test_there_is_no_route_before_there_is_an_httproute() -> None:
 
 @pytest.mark.parametrize("spec", [{}, {"rules": []}, {"rules": [{}]}, {"rules": [{"backendRefs": []}]}])
 def test_a_route_that_somebody_emptied_gives_nothing_to_either(spec: dict[str, Any]) -> None:
-    route = live(route_of(SetTraffic(stable=BLUE))) | {"spec": spec}
+    route = live(route_of(SetTraffic(stable=BLUE, attempt=1))) | {"spec": spec}
     seen = GatewayApi().observe(routed(), Cluster(route), {})
     assert seen is not None
     assert seen.shares == {BLUE: 0, GREEN: 0}
 
 
 def test_a_weight_that_is_not_said_counts_as_one() -> None:
-    route = live(route_of(SetTraffic(stable=BLUE)))
+    route = live(route_of(SetTraffic(stable=BLUE, attempt=1)))
     route["spec"] = {"rules": [{"backendRefs": [{"name": "fraud-blue", "weight": 3}, {"name": "fraud-green"}]}]}
     seen = GatewayApi().observe(routed(), Cluster(route), {})
     assert seen is not None

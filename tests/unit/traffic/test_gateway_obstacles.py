@@ -44,7 +44,7 @@ def gateway_class(*conditions: Object, **status: Any) -> Object:
 
 def route(*conditions: Object, generation: int = 2, **parent: Any) -> Object:
     conditions = conditions or (condition("Accepted"), condition("ResolvedRefs"))
-    rendered = GatewayApi().render(routed(), SetTraffic(stable=Colour.BLUE))[0]
+    rendered = GatewayApi().render(routed(), SetTraffic(stable=Colour.BLUE, attempt=1))[0]
     reports = [{"parentRef": PARENT | parent, "conditions": list(conditions)}]
     return live(rendered, generation=generation) | {"status": {"parents": reports}}
 

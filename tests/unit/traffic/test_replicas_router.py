@@ -24,11 +24,11 @@ def test_it_is_the_router_when_none_is_named() -> None:
 @pytest.mark.parametrize(
     ("traffic", "selector"),
     [
-        (SetTraffic(stable=GREEN), selecting(GREEN)),
-        (SetTraffic(stable=GREEN, candidate=BLUE, weight=0), selecting(GREEN)),
-        (SetTraffic(stable=GREEN, candidate=BLUE, weight=1), BOTH),
-        (SetTraffic(stable=GREEN, candidate=BLUE, weight=99), BOTH),
-        (SetTraffic(stable=GREEN, candidate=BLUE, weight=100), selecting(BLUE)),
+        (SetTraffic(stable=GREEN, attempt=1), selecting(GREEN)),
+        (SetTraffic(stable=GREEN, attempt=1, candidate=BLUE, weight=0), selecting(GREEN)),
+        (SetTraffic(stable=GREEN, attempt=1, candidate=BLUE, weight=1), BOTH),
+        (SetTraffic(stable=GREEN, attempt=1, candidate=BLUE, weight=99), BOTH),
+        (SetTraffic(stable=GREEN, attempt=1, candidate=BLUE, weight=100), selecting(BLUE)),
     ],
 )
 def test_the_service_selects_the_colours_that_may_answer(traffic: SetTraffic, selector: dict[str, str]) -> None:
@@ -37,16 +37,25 @@ def test_the_service_selects_the_colours_that_may_answer(traffic: SetTraffic, se
 
 
 def test_the_service_carries_the_name_of_the_rollout_and_its_ports() -> None:
-    (service,) = Replicas().render(rollout(service={"port": 8000, "targetPort": 9000}), SetTraffic(stable=BLUE))
+    (service,) = Replicas().render(
+        rollout(service={"port": 8000, "targetPort": 9000}), SetTraffic(stable=BLUE, attempt=1)
+    )
     assert service["metadata"]["name"] == "fraud"
     assert service["spec"]["ports"] == [{"name": "http", "port": 8000, "protocol": "TCP", "targetPort": 9000}]
 
 
-def test_a_rise_is_fenced_by_the_version_it_was_decided_on() -> None:
-    rise = SetTraffic(stable=BLUE, candidate=GREEN, weight=50, token="7")
-    fall = SetTraffic(stable=BLUE, candidate=GREEN, weight=0)
-    assert Replicas().render(rollout(), rise)[0]["metadata"]["resourceVersion"] == "7"
-    assert "resourceVersion" not in Replicas().render(rollout(), fall)[0]["metadata"]
+def test_the_service_is_fenced_by_the_version_that_was_seen() -> None:
+    known = SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=50, token="7")
+    new = SetTraffic(stable=BLUE, attempt=1)
+    assert Replicas().render(rollout(), known)[0]["metadata"]["resourceVersion"] == "7"
+    assert "resourceVersion" not in Replicas().render(rollout(), new)[0]["metadata"]
+
+
+def test_the_service_shows_which_attempt_is_stable() -> None:
+    (before,) = Replicas().render(rollout(), SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=100))
+    (after,) = Replicas().render(rollout(), SetTraffic(stable=GREEN, attempt=2))
+    assert before["spec"]["selector"] == after["spec"]["selector"]
+    assert [one["metadata"]["labels"]["modelrollout.io/attempt"] for one in (before, after)] == ["1", "2"]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +74,7 @@ def test_shares_follow_the_selector_and_the_ready_pods(
     weight: int, ready: dict[Colour, int], shares: dict[Colour, float]
 ) -> None:
     router, subject = Replicas(), rollout()
-    (service,) = router.render(subject, SetTraffic(stable=BLUE, candidate=GREEN, weight=weight))
+    (service,) = router.render(subject, SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=weight))
     workloads = {colour: workload(ready=pods) for colour, pods in ready.items()}
     route = router.observe(subject, Cluster(live(service)), workloads)
     assert route is not None
@@ -80,6 +89,6 @@ def test_there_is_no_route_before_there_is_a_service() -> None:
 def test_a_candidate_admitted_without_ready_pods_is_still_seen_by_the_write() -> None:
     """Its share is 0, so that only comparing the Service itself tells that a revert has to be written."""
     router, subject = Replicas(), rollout()
-    (mixed,) = router.render(subject, SetTraffic(stable=BLUE, candidate=GREEN, weight=25))
-    (reverted,) = router.render(subject, SetTraffic(stable=BLUE, candidate=GREEN, weight=0))
+    (mixed,) = router.render(subject, SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=25))
+    (reverted,) = router.render(subject, SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=0))
     assert not covers(reverted, live(mixed))

@@ -20,7 +20,7 @@ def children(subject: Rollout) -> list[dict[str, Any]]:
         deployment.render(subject, ApplyWorkload(colour=colour, attempt=1, revision="r", replicas=1))
         for colour in Colour
     ]
-    traffic = GatewayApi().render(subject, SetTraffic(stable=BLUE))
+    traffic = GatewayApi().render(subject, SetTraffic(stable=BLUE, attempt=1))
     return [live(one) for one in (*workloads, *services.render(subject), *traffic)]
 
 

@@ -1,0 +1,50 @@
+"""Worlds to begin a story with, and what stories look at."""
+
+from datetime import timedelta
+
+from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.api.status import Colour, ConditionStatus, Phase
+from modelrollout.engine import effects as fx
+from unit.engine.simulation import World, make_spec
+
+MINUTE = timedelta(minutes=1)
+
+
+def serving(spec: ModelRolloutSpec | None = None) -> World:
+    """A world in which version 1.0.0 serves."""
+    world = World(spec=spec or make_spec())
+    world.settle()
+    assert world.status.phase is Phase.IDLE
+    return world
+
+
+def in_stage(name: str, **changes: object) -> World:
+    """A world in which version 2.0.0 is on trial and has just reached a stage."""
+    world = serving(make_spec(**changes))
+    world.change(make_spec("2.0.0", **changes))
+    for _ in range(200):
+        world.settle()
+        if world.status.stage and world.status.stage.name == name and world.status.stage.reached_at:
+            return world
+        world.now += timedelta(seconds=5)
+    raise AssertionError(f"stage {name} was not reached; stuck at {world.status.stage}")
+
+
+def condition(world: World, kind: str) -> tuple[ConditionStatus, str]:
+    found = next(c for c in world.status.conditions if c.type == kind)
+    return found.status, found.reason
+
+
+def reasons(world: World) -> list[str]:
+    return [event.reason for event in world.events]
+
+
+def taking_back(world: World) -> fx.SetTraffic:
+    """The one write that takes green, the second attempt, back."""
+    route = world.snapshot().route
+    stable = world.status.stable
+    assert route
+    assert stable
+    return fx.SetTraffic(
+        stable=Colour.BLUE, attempt=stable.attempt, candidate=Colour.GREEN, weight=0, token=route.token
+    )
