@@ -3,7 +3,7 @@
 ARG BASE=python:3.12-slim
 
 FROM ${BASE} AS build
-# pip stays behind in its own environment: what runs has none.
+# pip stays behind in an environment of its own: that of the operator has none.
 RUN python3 -m venv /opt/pip \
     && python3 -m venv --without-pip /opt/modelrollout
 COPY requirements.lock /src/

@@ -1,6 +1,5 @@
 """`python -m bench`: measure on a bed of its own, which is gone afterwards."""
 
-import os
 import signal
 import sys
 import time
@@ -15,8 +14,7 @@ from rich.console import Console
 from rich.progress import track
 
 import testbed
-from cluster.operator_process import OperatorProcess, eventually, grant, running
-from testbed.paths import REPOSITORY
+from stack.operator_process import OperatorProcess, apply_crds, eventually, grant, running
 from testbed.progress import console, say, step
 from testbed.waiting import tail
 
@@ -53,6 +51,8 @@ def main(runs: int, rollouts: int, idle_seconds: float, json_file: Path | None) 
     report.show(Console())
     if json_file:
         report.write(json_file)
+    if report.idle and report.idle.requests:
+        sys.exit("an idle operator asked the API server for something")
 
 
 def _breaches(fleet: Fleet, stopwatch: Stopwatch, operator: OperatorProcess, *, runs: int) -> Breaches:
@@ -77,17 +77,10 @@ def _breaches(fleet: Fleet, stopwatch: Stopwatch, operator: OperatorProcess, *, 
 @contextmanager
 def _bed() -> Iterator[testbed.Bed]:
     """A bed with our CRDs, whose user `operator` has the operator's rights."""
-    name = f"bench-{os.getpid()}"
-    try:
-        bed = testbed.up("light", name)
-        crds = sorted((REPOSITORY / "crds").glob("*.yaml"))
-        for crd in crds:
-            bed.apply(crd)
-        bed.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"--filename={crd}" for crd in crds))
+    with testbed.temporary("light", "bench") as bed:
+        apply_crds(bed)
         grant(bed)
         yield bed
-    finally:
-        testbed.down(name)
 
 
 @contextmanager

@@ -6,8 +6,9 @@ from typing import Any
 from kubernetes.client import ApiClient, CustomObjectsApi
 
 import testbed
-from cluster.operator_process import eventually
-from cluster.rollout import Object, Rollout
+from stack.history import Object
+from stack.operator_process import eventually
+from stack.rollout import Rollout
 
 from .exporter import Exporter
 

@@ -3,14 +3,15 @@
 import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import httpx
 from kubernetes.client import ApiClient, CustomObjectsApi
 
-from cluster.rollout import Object, Rollout
 from stack import History
+from stack.history import Object
+from stack.rollout import Rollout
 
 from .exporter import SCRAPE_SECONDS, Exporter
 from .fleet import NAMESPACE, ROUTES
@@ -50,17 +51,19 @@ class Stopwatch:
         self._exporter.begin(NAMESPACE, _PLAIN, {"colour": "green", "attempt": run, "version": run})
         self._write_plain_route(10)
         with ThreadPoolExecutor(1) as client:
-            return self._time(_PLAIN, candidate=_PLAIN_CANDIDATE, meanwhile=lambda: client.submit(self._react))
+            return self._time(_PLAIN, candidate=_PLAIN_CANDIDATE, begin=lambda: client.submit(self._react))
 
-    def _time(self, name: str, *, candidate: str, meanwhile: Callable[[], object] = lambda: None) -> Run:
+    def _time(self, name: str, *, candidate: str, begin: Callable[[], Future[None] | None] = lambda: None) -> Run:
         """It begins at any moment between two scrapes: all runs would be alike if that was always the same one."""
         with History(self._client, **ROUTES, name=name) as route:
             route.wait(lambda seen: _weight(seen, candidate) > 0, what=f"requests to {candidate}", timeout=10)
-            meanwhile()
+            reaction = begin()
             time.sleep(random.uniform(0, SCRAPE_SECONDS))  # noqa: S311
             failing = time.time()
             self._exporter.fail(candidate)
             visible = self._ask_for_failures(candidate, every=_PROBE_SECONDS)
+            if reaction:
+                reaction.result()
             routed = route.wait(lambda seen: not _weight(seen, candidate), what=f"none to {candidate}", timeout=60)
         return Run(from_visible=routed.at - visible, from_failing=routed.at - failing)
 

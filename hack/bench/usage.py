@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import testbed
-from cluster.operator_process import OperatorProcess, eventually
+from stack.operator_process import OperatorProcess, eventually
 
 _SETTLED_SECONDS = 10.0
 """After as long without a request there is nothing left to do."""

@@ -2,10 +2,13 @@
 
 import sys
 
+import httpx
 from rich.console import Console
+from rich.text import Text
 
 from stack import NotReachedError
 from testbed import BedError
+from testbed.paths import COMMAND
 
 from .story import BED, NAMESPACE, tell
 
@@ -18,12 +21,12 @@ def main() -> int:
     except KeyboardInterrupt:
         console.print(f"\ninterrupted; the bed {BED} is still up: `make down` removes it")
         return 130
-    except (BedError, NotReachedError) as error:
-        console.print(f"[red]failed:[/] {error}", markup=True, soft_wrap=True)
+    except (BedError, NotReachedError, RuntimeError, httpx.HTTPError) as error:
+        console.print(Text("failed:", "red"), Text(str(error)), soft_wrap=True)
         return 1
     console.print(
-        f"The cluster is still up. Look around:  .venv/bin/python -m testbed kubectl --name {BED} "
-        f"-n {NAMESPACE} describe mr digits   (with PYTHONPATH=hack)\nRemove everything:  make down",
+        f"The cluster is still up. Look around:  {COMMAND} kubectl --name {BED} "
+        f"-n {NAMESPACE} describe mr digits\nRemove it:  make down",
         soft_wrap=True,
     )
     return 0 if holds else 1

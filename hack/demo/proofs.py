@@ -4,15 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from stack import Served
-from stack.evidence import UNLIKELY, Window, by_version, describe, failed, is_models_own, share
+from stack.evidence import ROUTING_TAKES, UNLIKELY, Window, by_version, describe, failed, is_models_own, share
 from stack.history import Object
 from stack.served import status_of
 from traffic_client import Answer
 
 from .breach import first_seen
 
-ROUTING_TAKES = 1.0
-"""Seconds within which every request follows a change of the HTTPRoute."""
+_NO_STAGE = "it never had a share of the requests"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +32,8 @@ class Evidence:
             for state in self.model.history.states
             if (status_of(state.object).get("candidate") or {}).get("version") == version
         ]
+        if not entered:
+            return []
         rollout = Window(min(entered), max(entered) + ROUTING_TAKES, 0)
         return [
             window for window in self.model.windows() if window.weight and rollout.start <= window.start < rollout.end
@@ -86,10 +87,13 @@ def _promoted(evidence: Evidence) -> Proof:
 
 
 def _reverted_at_first_stage(evidence: Evidence) -> Proof:
-    record = evidence.model.status["lastRevert"]
+    claim = f"version {evidence.bad} was taken back at its first stage"
+    record = evidence.model.status.get("lastRevert")
+    if not record:
+        return Proof(claim, False, "nothing was taken back")
     weights = [round(stage.weight) for stage in evidence.stages(evidence.bad)]
     holds = record["version"] == evidence.bad and record["reason"] == "SLOBreached" and weights == [10]
-    return Proof(f"version {evidence.bad} was taken back at its first stage", holds, record["message"])
+    return Proof(claim, holds, record["message"])
 
 
 def _within(evidence: Evidence, version: str, stage: Window) -> Proof:
@@ -101,20 +105,27 @@ def _within(evidence: Evidence, version: str, stage: Window) -> Proof:
 
 
 def _nothing_afterwards(evidence: Evidence) -> Proof:
-    taken_back_at = evidence.stages(evidence.bad)[-1].end
-    late = Window(taken_back_at + ROUTING_TAKES, float("inf"), 0).of(evidence.answers)
+    claim = f"version {evidence.bad} got nothing once it was taken back"
+    stages = evidence.stages(evidence.bad)
+    if not stages:
+        return Proof(claim, False, _NO_STAGE)
+    late = Window(stages[-1].end + ROUTING_TAKES, float("inf"), 0).of(evidence.answers)
     strays = [answer for answer in late if answer.variant == "candidate"]
     numbers = f"{len(strays)} of {len(late)} requests sent more than {ROUTING_TAKES:g} s after the route was written"
-    return Proof(f"version {evidence.bad} got nothing once it was taken back", bool(late) and not strays, numbers)
+    return Proof(claim, bool(late) and not strays, numbers)
 
 
 def _reaction(evidence: Evidence) -> Proof:
+    claim = "the revert followed the breach within seconds"
     stages = evidence.stages(evidence.bad)
-    taken_back_at = stages[-1].end
-    first_bad = min(one.ended_at for one in failed(evidence.answers) if _of_bad_version(evidence, one))
+    if not stages:
+        return Proof(claim, False, _NO_STAGE)
+    failures = [one.ended_at for one in failed(evidence.answers) if _of_bad_version(evidence, one)]
+    if not failures:
+        return Proof(claim, False, f"no request failed by the fault of version {evidence.bad}")
+    taken_back_at, first_bad = stages[-1].end, min(failures)
     colour = evidence.model.status["stable"]["colour"]
     seen = first_seen(evidence.model, evidence.slo, stages[0], "blue" if colour == "green" else "green")
-    claim = "the revert followed the breach within seconds"
     if seen is None:
         return Proof(claim, False, "Prometheus has recorded no breach")
     numbers = (

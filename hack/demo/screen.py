@@ -47,10 +47,11 @@ class Screen:
         self._console.print(Text(f"{time.time() - self._started:6.1f} s  {message}"), soft_wrap=True)
 
     def follow(self, reached: Callable[[Object], bool], *, what: str, timeout: float) -> None:
-        """Show what goes on until a status is so; raises NotReachedError."""
+        """Show what goes on until a status is so; raises NotReachedError, also when the watch failed."""
         deadline = time.monotonic() + timeout
         while not reached(self._model.status):
             self._show()
+            self._model.history.check()
             if time.monotonic() > deadline:
                 raise NotReachedError(f"not within {timeout:g} s: {what}\n{self._model.diagnosis()}")
             time.sleep(_TICK)

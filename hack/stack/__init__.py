@@ -1,4 +1,7 @@
-"""ModelRollout installed on a full test bed, and a model served by it: what the demo and the end-to-end tests share."""
+"""What the demo, the bench and the tests share.
+
+On a full bed ModelRollout is installed, and a model served by it; beside a light one the operator runs as a process.
+"""
 
 from .history import History, NotReachedError, State
 from .install import install

@@ -10,6 +10,9 @@ from traffic_client import Answer
 UNLIKELY = 1e-4
 """How often chance alone may pass a bound: once in ten thousand."""
 
+ROUTING_TAKES = 1.0
+"""Seconds within which every request follows a change of the HTTPRoute, or of the Service; far more than it needs."""
+
 # How MLServer says that the model raised. It then drops the connection without a word, so that a gateway which has
 # already sent the next request on it can only report that.
 _RAISED = (500, "Internal Server Error")

@@ -13,7 +13,7 @@ from kubernetes.watch import Watch
 Object = dict[str, Any]
 
 _RENEW_SECONDS = 5
-"""Length of one watch, and so the longest time that the end of it is waited for."""
+"""Length of one watch, and so the longest that its end can take, if that is asked for while one begins."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,7 @@ class History:
         self._told = threading.Condition()
         self._stopped = threading.Event()
         self._failure: Exception | None = None
+        self._changes: Any = Watch()  # type: ignore[no-untyped-call]
         self._thread = threading.Thread(target=self._follow, name=f"watch of {self._what}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -48,7 +49,15 @@ class History:
         return self
 
     def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        """End the watch, and wait for that."""
         self._stopped.set()
+        self._changes.stop()
+        self._thread.join(2 * _RENEW_SECONDS)
+
+    def check(self) -> None:
+        """Raise NotReachedError if the watch has failed: nothing more will be heard of then."""
+        if self._failure:
+            raise NotReachedError(f"{self._what}: the watch failed") from self._failure
 
     @property
     def states(self) -> list[State]:
@@ -74,8 +83,7 @@ class History:
                     if reached(state.object):
                         return state
                 seen = len(self._states)
-                if self._failure:
-                    raise NotReachedError(f"{self._what}: the watch failed during: {what}") from self._failure
+                self.check()
                 if not self._told.wait(timeout=deadline - time.monotonic()):
                     raise NotReachedError(f"not within {timeout:g} s: {what}")
 
@@ -85,6 +93,9 @@ class History:
             while not self._stopped.is_set():
                 version = self._watch(version)
         except Exception as error:
+            # A watch that is ended in the middle may complain of it.
+            if self._stopped.is_set():
+                return
             with self._told:
                 self._failure = error
                 self._told.notify_all()
@@ -96,17 +107,16 @@ class History:
 
     def _watch(self, version: str) -> str:
         """Follow the changes for a while; returns the resourceVersion to go on from."""
-        watch: Any = Watch()  # type: ignore[no-untyped-call]
         ask = self._objects.list_namespaced_custom_object
         options = {"field_selector": self._selector, "timeout_seconds": _RENEW_SECONDS, "resource_version": version}
         try:
-            for event in watch.stream(ask, **self._where, **options):
+            for event in self._changes.stream(ask, **self._where, **options):
                 self._note(None if event["type"] == "DELETED" else event["object"])
         except ApiException as error:
             if error.status != 410:
                 raise
             return self._list()
-        return str(watch.resource_version or version)
+        return str(self._changes.resource_version or version)
 
     def _note(self, found: Object | None) -> None:
         with self._told:

@@ -1,17 +1,15 @@
 """What a rollout needs on a full bed besides Prometheus: images, a Gateway, and the operator from its chart."""
 
 import json
-import subprocess
 from pathlib import Path
 
-from testbed import Bed, BedError, gobuild, images
-from testbed.paths import REPOSITORY
+from testbed import Bed, BedError, helm, images
+from testbed.paths import CHART, REPOSITORY
 from testbed.progress import step
 
 NAMESPACE = "modelrollout"
 RELEASE = "modelrollout"
 _OPERATOR_IMAGE = "localhost/modelrollout-operator"
-CHART = REPOSITORY / "charts" / "modelrollout"
 _GATEWAY = Path(__file__).parent / "manifests" / "gateway.yaml"
 
 
@@ -30,27 +28,19 @@ def install(bed: Bed) -> None:
         helm_upgrade(bed, f"podAnnotations.build={operator.stem}")
 
 
-def helm_upgrade(bed: Bed, *settings: str, chart: Path = CHART) -> None:
-    """Install the chart, or upgrade it with further `--set` settings, and wait until the operator is ready.
+def helm_upgrade(bed: Bed, *settings: str) -> None:
+    """Install the chart, or upgrade it with further settings (of strings), and wait until the operator is ready.
 
-    What earlier upgrades have set stays.
+    What earlier upgrades have set stays. Raises BedError, with the operator's log.
     """
     ours = (f"image.repository={_OPERATOR_IMAGE}", "image.tag=bed", f"prometheus.url={bed.prometheus_url_for_pods}")
-    helm(
-        bed,
-        *("upgrade", "--install", RELEASE, str(chart), f"--namespace={NAMESPACE}", "--reset-then-reuse-values"),
-        *(f"--set={setting}" for setting in (*ours, *settings)),
-        *("--wait", "--timeout=2m"),
-    )
-
-
-def helm(bed: Bed, *args: str) -> str:
-    """Run helm on the bed and return what it printed; raises if it fails."""
-    command = [str(gobuild.program("helm")), f"--kubeconfig={bed.kubeconfig}", *args]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    if done.returncode:
-        raise BedError(f"helm {' '.join(args)}: {done.stderr.strip()}\n{operator_log(bed)}")
-    return done.stdout
+    # Strings all: `--set` would make a number of a build's digest that happens to have no letter.
+    values = (f"--set-string={setting}" for setting in (*ours, *settings))
+    how = ("--reset-then-reuse-values", "--wait", "--timeout=2m")
+    try:
+        helm.upgrade(bed, RELEASE, str(CHART), *values, *how, namespace=NAMESPACE)
+    except BedError as error:
+        raise BedError(f"{error}\n{operator_log(bed)}") from error
 
 
 def operator_log(bed: Bed, *, lines: int = 60) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from copy import deepcopy
 from pathlib import Path
@@ -143,13 +143,18 @@ class Served:
 
     def windows(self) -> list[Window]:
         """The weights that the HTTPRoute has given the candidate, each with its time; the last one lasts until now."""
-        changes: list[tuple[float, float]] = []
-        for state in self.route.states:
-            weight = candidate_weight(state.object)
-            if weight is not None and (not changes or changes[-1][1] != weight):
-                changes.append((state.at, weight))
-        ends = [at for at, _ in changes[1:]] + [float("inf")]
-        return [Window(at, end, weight) for (at, weight), end in zip(changes, ends, strict=True)]
+        weights = ((state.at, candidate_weight(state.object)) for state in self.route.states)
+        return _windows((at, weight) for at, weight in weights if weight is not None)
+
+    def stages(self, version: str) -> list[Window]:
+        """The weights that the stages of a version declare, each from when the status named the stage."""
+
+        def declared(status: Object) -> float:
+            ours = (status.get("candidate") or {}).get("version") == version
+            return float(status["stage"]["weight"]) if ours and status.get("stage") else 0.0
+
+        weights = ((state.at, declared(status_of(state.object))) for state in self.history.states)
+        return [window for window in _windows(weights) if window.weight]
 
     def diagnosis(self) -> str:
         """What a person would look at: the status, events, pods and the operator's log."""
@@ -209,6 +214,16 @@ def candidate_weight(route: Object | None) -> float | None:
         if headers[0]["value"] == "candidate":
             return round(int(backend["weight"]) / 10_000, 2)
     return 0.0
+
+
+def _windows(weights: Iterable[tuple[float, float]]) -> list[Window]:
+    """From moments and the weight since each; the last window lasts until now."""
+    changes: list[tuple[float, float]] = []
+    for at, weight in weights:
+        if not changes or changes[-1][1] != weight:
+            changes.append((at, weight))
+    ends = [at for at, _ in changes[1:]] + [float("inf")]
+    return [Window(at, end, weight) for (at, weight), end in zip(changes, ends, strict=True)]
 
 
 def _or_error(run: Callable[..., str], *args: str) -> str:

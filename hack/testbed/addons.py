@@ -4,9 +4,8 @@ import json
 from pathlib import Path
 from string import Template
 
-from . import gobuild
+from . import gobuild, helm
 from .bed import Bed
-from .commands import run
 from .errors import BedError
 from .paths import MANIFESTS
 
@@ -41,7 +40,14 @@ def envoy_gateway(bed: Bed, *, public_images: bool = False) -> None:
         return
     values = bed.folder / "envoy-gateway-values.json"
     values.write_text(json.dumps(_values(public_images)))
-    _helm(bed, values)
+    chart = gobuild.gateway_chart()
+    helm.upgrade(
+        bed,
+        # As it is in the module, the chart's own values are a template; ours give what its blanks stand for.
+        *("eg", str(chart), f"--values={chart}/values.tmpl.yaml", f"--values={values}"),
+        *("--create-namespace", "--wait", "--timeout=5m"),
+        namespace=_NAMESPACE,
+    )
     container: dict[str, object] = {"resources": _ENVOY_RESOURCES}
     if not public_images:
         container["image"] = _LOCAL_VALUES["envoyProxy"]["image"]
@@ -69,14 +75,3 @@ def _values(public_images: bool) -> object:
     version = gobuild.gateway_version()
     public = {"envoyGateway": {"image": f"envoyproxy/gateway:{version}", "pullPolicy": "IfNotPresent"}}
     return {"global": {"images": public if public_images else _LOCAL_VALUES}, "crds": {"enabled": False}}
-
-
-def _helm(bed: Bed, values: Path) -> None:
-    chart = gobuild.gateway_chart()
-    command = (
-        *(str(gobuild.program("helm")), f"--kubeconfig={bed.kubeconfig}", "upgrade", "--install"),
-        # As it is in the module, the chart's own values are a template; ours give what its blanks stand for.
-        *("eg", str(chart), f"--values={chart}/values.tmpl.yaml", f"--values={values}"),
-        *(f"--namespace={_NAMESPACE}", "--create-namespace", "--wait", "--timeout=5m"),
-    )
-    run(*command)

@@ -1,9 +1,13 @@
 """Starting, finding and removing beds."""
 
+import ipaddress
 import os
+import re
 import shutil
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 
 from . import debian, gobuild, images, kind, native, network, node, state, teardown
@@ -13,7 +17,7 @@ from .errors import BedError
 from .kind import KindBed
 from .locks import exclusive
 from .native import NativeBed
-from .paths import beds_folder
+from .paths import COMMAND, beds_folder
 from .progress import say, step
 from .state import BedState, Profile
 
@@ -56,12 +60,31 @@ def up(profile: Profile, name: str, *, scrape_interval: str = "1s") -> Bed:
     return bed
 
 
+@contextmanager
+def temporary(profile: Profile, purpose: str) -> Iterator[Bed]:
+    """A bed of this process's own, removed at the end; first those of processes that were killed over theirs."""
+    for name in _abandoned(purpose):
+        down(name)
+    name = f"{purpose}-{os.getpid()}"
+    try:
+        yield up(profile, name)
+    finally:
+        down(name)
+
+
 def find(name: str) -> Bed:
     """The bed of this name, running or not."""
     known = state.load(name)
     if known is None:
-        raise BedError(f"there is no bed {name}", fix=f"testbed up --profile light --name {name}")
+        raise BedError(f"there is no bed {name}", fix=f"{COMMAND} up --profile light --name {name}")
     return _bed(known)
+
+
+def ranges() -> list[ipaddress.IPv4Network]:
+    """Where the beds of this machine have nodes, pods and Services; of those in Docker, the nodes of this clone's."""
+    native = [one for slot in network.claimed() for one in network.Network(slot).ranges]
+    known = (state.load(name) for name in state.names())
+    return native + [ipaddress.IPv4Network(kind.node_address(one)) for one in known if one and one.docker]
 
 
 def down(name: str) -> None:
@@ -71,14 +94,34 @@ def down(name: str) -> None:
 
 
 def down_all() -> None:
-    """Remove all beds of this clone, and what is left of full beds whose clone was deleted."""
-    for name in state.names():
-        down(name)
-    for slot, folder in network.claimed().items():
-        if not folder.exists():
-            with step(f"removing what is left of {folder}"):
-                teardown.remove(folder, slot)
-    images.remove_interrupted()
+    """Remove all beds of this clone, and what is left of full beds whose clone was deleted.
+
+    One that cannot be removed keeps no other; raises BedError in the end.
+    """
+    orphans = [(slot, folder) for slot, folder in network.claimed().items() if not folder.exists()]
+    removals: dict[str, Callable[[], None]] = {f"bed {name}": partial(down, name) for name in state.names()}
+    removals |= {f"what is left of {folder}": partial(_remove_orphan, folder, slot) for slot, folder in orphans}
+    removals["interrupted builds"] = images.remove_interrupted
+    failures = []
+    for what, remove in removals.items():
+        try:
+            remove()
+        except (BedError, OSError) as error:
+            failures.append(f"{what}: {error}")
+    if failures:
+        raise BedError("\n".join(failures))
+
+
+def _remove_orphan(folder: Path, slot: int) -> None:
+    with step(f"removing what is left of {folder}"):
+        teardown.remove(folder, slot)
+
+
+def _abandoned(purpose: str) -> list[str]:
+    """The temporary beds whose process has ended."""
+    named = re.compile(rf"{re.escape(purpose)}-(\d+)")
+    found = [(name, match[1]) for name in state.names() if (match := named.fullmatch(name))]
+    return [name for name, pid in found if not Path("/proc", pid).exists()]
 
 
 def _remove(name: str) -> None:
@@ -115,7 +158,7 @@ def _found_or_new(profile: Profile, name: str) -> NativeBed | KindBed:
         known = kind.new_state(name) if with_docker else native.new_state(profile, name)
         known.save()
     elif known.profile != profile:
-        raise BedError(f"bed {name} is {known.profile}", fix=f"testbed down --name {name}, or another --name")
+        raise BedError(f"bed {name} is {known.profile}", fix=f"{COMMAND} down --name {name}")
     return _bed(known)
 
 
@@ -123,4 +166,4 @@ def _needs_root_on_debian() -> None:
     if os.geteuid() != 0:
         raise BedError("a full bed without Docker makes network namespaces and mounts", fix="run as root")
     if not shutil.which("apt-get"):
-        raise BedError("a full bed needs Docker, or Debian 12", fix="start Docker, or use --profile light")
+        raise BedError("a full bed needs Docker, or Debian 12", fix="start Docker, or run this on Debian 12 as root")

@@ -15,16 +15,22 @@ def run(
     *command: str | Path, stdin: str | None = None, cwd: Path | None = None, env: Mapping[str, str] | None = None
 ) -> str:
     """Run a program and return what it printed; if it fails, say with what words."""
-    done = subprocess.run(
-        [*ENDS_WITH_US, *map(str, command)],
-        input=stdin,
-        stdin=subprocess.DEVNULL if stdin is None else None,
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [*ENDS_WITH_US, *map(str, command)],
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            cwd=cwd,
+            env={**os.environ, **(env or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        # Also when the folder is missing; only the name tells.
+        if error.filename != ENDS_WITH_US[0]:
+            raise
+        raise BedError(f"there is no {ENDS_WITH_US[0]}", fix="run on Linux, with the package util-linux") from error
     if done.returncode:
         said = (done.stdout + done.stderr).strip()
         raise BedError(f"{' '.join(map(str, command))} failed:\n{said[-4000:]}")

@@ -77,7 +77,7 @@ def follow(api_url: str, certificate: str, token: str, folder: Path) -> None:
                         new.write_text(text)
                         new.rename(folder / f"{job}.json")
                         written[job] = text
-        except (httpx.HTTPError, ConnectionError) as error:
+        except (httpx.HTTPError, OSError, ValueError) as error:  # ValueError: what came is no JSON
             print(f"asking again: {error!r}", file=sys.stderr, flush=True)
             time.sleep(_RETRY_SECONDS)
 

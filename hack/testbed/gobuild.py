@@ -148,8 +148,21 @@ def kwok_stages() -> Path:
 
 @functools.cache
 def go_version() -> str:
-    """The version of the compiler; which is as much an input of a build as the sources are."""
-    return _go("env", "GOVERSION", folder=TOOLS)
+    """The version of the compiler, which is as much an input of a build as the sources are.
+
+    Raises:
+        BedError: it is too old for one of the modules, or there is none.
+    """
+    version = _go("env", "GOVERSION", folder=TOOLS)
+    if _numbers(version) < _numbers(needed_go()):
+        raise _wrong_go(f"this is {version}")
+    return version
+
+
+def needed_go() -> str:
+    """The least version of Go with which every module can be built."""
+    texts = (path.read_text() for path in TOOLS.glob("*/go.mod"))
+    return max((found[1] for text in texts if (found := re.search(r"^go (\S+)$", text, re.M))), key=_numbers)
 
 
 def _build_missing(module: Module, names: list[str]) -> None:
@@ -205,6 +218,16 @@ def _build(module: Module, names: list[str], target: Path) -> None:
         (target / own).rename(target / name)
 
 
+def _wrong_go(found: str) -> BedError:
+    return BedError(f"Go {needed_go()} or newer is needed, {found}", fix="install it and have `go` on the PATH")
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """The numbers in `1.26.7`, `go1.26.7` or `go1.27rc1`, for comparing."""
+    found = re.search(r"(\d+)\.(\d+)(?:\.(\d+))?", version)
+    return tuple(int(number or 0) for number in found.groups()) if found else ()
+
+
 def _module(name: str) -> Module:
     return next(module for module in MODULES if module.name == name)
 
@@ -241,5 +264,5 @@ def _empty_folder(folder: Path) -> Path:
 
 def _go(*args: str, folder: Path) -> str:
     if not shutil.which("go"):
-        raise BedError("Go is not installed", fix="install Go 1.26 or newer and have `go` on the PATH")
+        raise _wrong_go("there is none")
     return run("go", *args, cwd=folder).strip()

@@ -54,6 +54,11 @@ class Network:
         return f"10.96.{self.slot}.0/24"
 
     @property
+    def ranges(self) -> list[ipaddress.IPv4Network]:
+        """All of its addresses."""
+        return [ipaddress.IPv4Network(text) for text in (self.pods, self.services, self.link)]
+
+    @property
     def dns(self) -> str:
         """The Service of CoreDNS."""
         return f"10.96.{self.slot}.10"
@@ -124,11 +129,14 @@ def claim(folder: Path) -> int:
         in_use = _ranges_in_use()
         for slot in SLOTS:
             network = Network(slot)
-            ranges = [ipaddress.ip_network(text) for text in (network.pods, network.services, network.link)]
-            if slot not in claims and not network.exists() and not any(a.overlaps(b) for a in ranges for b in in_use):
+            if (
+                slot not in claims
+                and not network.exists()
+                and not any(a.overlaps(b) for a in network.ranges for b in in_use)
+            ):
                 _claim_file(slot).write_text(str(folder))
                 return slot
-    raise BedError("all networks for beds are taken", fix="testbed down --all")
+    raise BedError("all networks for beds are taken", fix="make down")
 
 
 def claimed() -> dict[int, Path]:
@@ -146,9 +154,9 @@ def _claim_file(slot: int) -> Path:
     return MACHINE / f"{slot}.slot"
 
 
-def _ranges_in_use() -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+def _ranges_in_use() -> list[ipaddress.IPv4Network]:
     routes = json.loads(run("ip", "-json", "-4", "route"))
-    return [ipaddress.ip_network(route["dst"]) for route in routes if route["dst"] != "default"]
+    return [ipaddress.IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
 
 
 def _has_link(name: str, namespace: str | None = None) -> bool:

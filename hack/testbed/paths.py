@@ -4,9 +4,13 @@ import os
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+CHART = REPOSITORY / "charts" / "modelrollout"
 TOOLS = REPOSITORY / "hack" / "tools"
 IMAGES = REPOSITORY / "hack" / "images"
 MANIFESTS = Path(__file__).parent / "manifests"
+
+# How the test bed is called from the repository: so that whoever reads of a fix can run it as it stands.
+COMMAND = "PYTHONPATH=hack .venv/bin/python -m testbed"
 
 # What exists once per machine, whatever the clone it was started from: which bed holds which network.
 MACHINE = Path("/run/modelrollout-testbed")

@@ -8,10 +8,9 @@ from urllib.parse import urlsplit
 
 import click
 
-from .sender import Plan, Sender
+import testbed
 
-# Loopback, and where beds (those of kind, too) have their nodes, pods and Services: load never leaves the machine.
-ALLOWED = [ipaddress.ip_network(cidr) for cidr in ("127.0.0.0/8", "10.96.0.0/15", "10.244.0.0/16", "172.16.0.0/12")]
+from .sender import Plan, Sender
 
 
 @click.command()
@@ -29,14 +28,22 @@ def main(url: str, **options: Any) -> None:
 
 
 def refuse_foreign(url: str) -> None:
-    """Addresses only, and only those of this machine and its beds: a name could lead anywhere."""
+    """Addresses only, as a name could lead anywhere; and only loopback and those of beds that are there now.
+
+    What is sent after a bed was removed is not looked at again: end the load before its bed.
+    """
     host = urlsplit(url).hostname or ""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
         raise click.UsageError(f"{host!r} is no IP address; give that of a Service, pod or node of a bed") from None
-    if not any(address in cidr for cidr in ALLOWED):
-        raise click.UsageError(f"{address} is outside of the beds of this machine: {', '.join(map(str, ALLOWED))}")
+    if address.is_loopback:
+        return
+    beds = testbed.ranges()
+    if not any(address in one for one in beds):
+        raise click.UsageError(
+            f"{address} is in no bed of this machine: {', '.join(map(str, beds)) or 'there is none'}"
+        )
 
 
 async def _run(plan: Plan) -> None:

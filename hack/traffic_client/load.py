@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -37,6 +38,7 @@ class Load:
         ]
         self._answers: list[Answer] = []
         self._told = threading.Condition()
+        self._ended = False
 
     @property
     def answers(self) -> list[Answer]:
@@ -71,13 +73,21 @@ class Load:
     def wait_for(self, count: int, *, sent_after: float = 0.0, timeout: float) -> None:
         """Wait until so many more requests are answered than now, or than at the first answer to one sent after a time.
 
-        `sent_after` is in seconds since the epoch, `timeout` in seconds for each of the two; raises TimeoutError.
+        `sent_after` is in seconds since the epoch, `timeout` in seconds for each of the two. Raises TimeoutError, also
+        when the sender has ended before.
         """
         with self._told:
-            begun = self._told.wait_for(lambda: self._answers and self._answers[-1].sent_at > sent_after, timeout)
+            self._until(
+                lambda: self._answers and self._answers[-1].sent_at > sent_after, "one sent late enough", timeout
+            )
             wanted = len(self._answers) + count
-            if not (begun and self._told.wait_for(lambda: len(self._answers) >= wanted, timeout)):
-                raise TimeoutError(f"not within {timeout:g} s: {wanted} answers, there are {len(self._answers)}")
+            self._until(lambda: len(self._answers) >= wanted, f"{wanted} in all", timeout)
+
+    def _until(self, reached: Callable[[], object], what: str, timeout: float) -> None:
+        self._told.wait_for(lambda: reached() or self._ended, timeout)
+        if not reached():
+            when = "the sender has ended" if self._ended else f"not within {timeout:g} s"
+            raise TimeoutError(f"{when}: {what} is wanted, there are {len(self._answers)} answers")
 
     def stop(self) -> list[Answer]:
         """Begin no more requests, wait for the answers of those under way, and return all.
@@ -102,3 +112,6 @@ class Load:
             with self._told:
                 self._answers.append(Answer.from_line(line))
                 self._told.notify_all()
+        with self._told:
+            self._ended = True
+            self._told.notify_all()

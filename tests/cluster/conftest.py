@@ -1,32 +1,27 @@
 """A real API server with controllers and our CRDs, and a namespace for each test."""
 
-import os
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import ExitStack
 
 import pytest
 from kubernetes.client import ApiClient, CoreV1Api, V1Namespace, V1ObjectMeta
 from kubernetes.config import new_client_from_config
+from kubernetes.dynamic import DynamicClient
 
 import testbed
+from cluster.kube import Kube
+from stack.operator_process import apply_crds
 from support.terminal import Shown
-
-CRDS = sorted((Path(__file__).parents[2] / "crds").glob("*.yaml"))
 
 
 @pytest.fixture(scope="session")
 def bed(shown: Shown) -> Iterator[testbed.Bed]:
     """A bed of this session's own, without nodes that run anything; removed at the end."""
-    name = f"cluster-{os.getpid()}"
-    try:
+    with ExitStack() as until_the_end:
         with shown():
-            bed = testbed.up("light", name)
-        for crd in CRDS:
-            bed.apply(crd)
-        bed.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"--filename={crd}" for crd in CRDS))
+            bed = until_the_end.enter_context(testbed.temporary("light", "cluster"))
+        apply_crds(bed)
         yield bed
-    finally:
-        testbed.down(name)
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +38,8 @@ def namespace(client: ApiClient) -> Iterator[str]:
     name = core.create_namespace(V1Namespace(metadata=V1ObjectMeta(generate_name="test-"))).metadata.name
     yield name
     core.delete_namespace(name)
+
+
+@pytest.fixture
+def kube(client: ApiClient, namespace: str) -> Kube:
+    return Kube(DynamicClient(client), namespace)  # type: ignore[no-untyped-call]

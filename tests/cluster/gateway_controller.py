@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,21 +18,24 @@ _CONTROLLER = "testbed.example.com/accepts-everything"
 
 @contextmanager
 def accepting_routes(bed: testbed.Bed, client: ApiClient, namespace: str) -> Iterator[None]:
-    """The Gateway `public` in the namespace, whose routes are accepted as long as the context lasts."""
+    """The Gateway `public` in the namespace, whose routes are accepted as long as the context lasts.
+
+    Raises what kept the controller from going on, if anything did.
+    """
     api = CustomObjectsApi(client)
     gateway_class = f"accepting-{namespace}"
     bed.apply(yaml.safe_dump_all(_objects(gateway_class, namespace)))
     accepted = {"status": {"conditions": [_condition("Accepted", 1)]}}
     api.patch_cluster_custom_object_status(_GROUP, _VERSION, "gatewayclasses", gateway_class, accepted, **_MERGE)
     stop = threading.Event()
-    controller = threading.Thread(target=_accept_until, args=(api, namespace, stop))
-    controller.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        controller.join()
-        api.delete_cluster_custom_object(_GROUP, _VERSION, "gatewayclasses", gateway_class)
+    with ThreadPoolExecutor(max_workers=1) as threads:
+        controller = threads.submit(_accept_until, api, namespace, stop)
+        try:
+            yield
+        finally:
+            stop.set()
+            api.delete_cluster_custom_object(_GROUP, _VERSION, "gatewayclasses", gateway_class)
+            controller.result()
 
 
 _MERGE = {"_content_type": "application/merge-patch+json"}

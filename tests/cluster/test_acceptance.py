@@ -89,7 +89,7 @@ def test_fills_in_the_defaults_of_what_is_named(rollouts: Rollouts) -> None:
         "timeout": "30s",
     }
     (slo,) = applied["slos"]
-    assert (slo["window"], slo["minSamples"], slo["consecutiveBreaches"]) == ("2m", 50, 2)
+    assert (slo["window"], slo["consecutiveBreaches"]) == ("2m", 2)
 
 
 @pytest.mark.parametrize(

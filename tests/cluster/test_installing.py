@@ -3,7 +3,6 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,18 +10,11 @@ import pytest
 import testbed
 from support.rollouts import valid
 from testbed import gobuild
+from testbed.helm import helm
+from testbed.paths import CHART, REPOSITORY
 
-ROOT = Path(__file__).parents[2]
-CHART = ROOT / "charts" / "modelrollout"
 RIGHTS = [("update", "modelrollouts.modelrollout.io", "status"), ("patch", "httproutes.gateway.networking.k8s.io", "")]
 NO_RIGHTS = [("get", "secrets", ""), ("create", "pods", ""), ("update", "modelrollouts.modelrollout.io", "")]
-
-
-def helm(bed: testbed.Bed, *args: str) -> str:
-    command = [str(gobuild.program("helm")), f"--kubeconfig={bed.kubeconfig}", *args]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @pytest.fixture
@@ -121,7 +113,7 @@ def test_what_helm_says_at_the_end_names_what_is_missing(bed: testbed.Bed, restr
 @pytest.fixture
 def kustomized(bed: testbed.Bed) -> Iterator[None]:
     """The manifests applied as they are, and removed again but for the CRDs."""
-    bed.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={ROOT / 'manifests'}")
+    bed.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={REPOSITORY / 'manifests'}")
     yield
     bed.kubectl(
         "delete",
@@ -133,7 +125,7 @@ def kustomized(bed: testbed.Bed) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("kustomized")
-def test_the_manifests_are_enough_to_run_the_operator(bed: testbed.Bed) -> None:
+def test_the_manifests_are_accepted_and_give_the_operator_its_rights(bed: testbed.Bed) -> None:
     bed.kubectl("rollout", "status", "deployment/modelrollout", "--namespace=modelrollout", "--timeout=60s")
     account = "system:serviceaccount:modelrollout:modelrollout"
     assert all(may(bed, account, *right) for right in RIGHTS)

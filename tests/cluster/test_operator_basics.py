@@ -2,14 +2,16 @@
 
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from kubernetes.client import ApiClient
 
 import testbed
 from cluster.gateway_controller import accepting_routes
-from cluster.operator_process import OperatorProcess, eventually, grant, running
-from cluster.rollout import Rollout
+from stack.history import Object
+from stack.operator_process import OperatorProcess, eventually, grant, running
+from stack.rollout import Rollout
 
 FOREVER_PENDING = {"testbed/stays-pending": "x"}
 
@@ -67,6 +69,56 @@ def test_a_new_version_goes_through_its_stages_with_the_gateway_api(
     assert {backend["name"]: backend["weight"] for backend in backends}[f"scorer-{after}"] == 999_999
 
 
+def test_the_version_before_is_back_in_one_write_while_it_is_warm(
+    bed: testbed.Bed, operator: OperatorProcess, rollout: Rollout, gateway: None
+) -> None:
+    rollout.apply(
+        "1.0.0", traffic={"gatewayAPI": {"parentRefs": [{"name": "public"}]}}, rollback={"keepWarm": KEPT_WARM}
+    )
+    before = rollout.serves("1.0.0")["stable"]
+    rollout.apply("2.0.0")
+    losing = rollout.serves("2.0.0")["stable"]
+    eventually(lambda: _route_shows(rollout, losing), "the route to show the promotion")
+    pods, begun = _pods(rollout), datetime.now(UTC)
+    rollout.apply("1.0.0")
+    assert rollout.serves("1.0.0")["stable"] | {"since": before["since"]} == before
+    eventually(lambda: _route_shows(rollout, before), "the route to lead back")
+    assert len(_route_writes(bed, rollout, since=begun)) == 1
+    assert _pods(rollout) == pods
+    parked = f"scorer-{losing['colour']}"
+    eventually(lambda: rollout.get("deployment", parked)["spec"]["replicas"] == 0, "the other one to be parked")
+    eventually(lambda: len(_pods(rollout)) == 4, "its pods to go")
+    assert rollout.events().count("AttemptStarted") == 2
+
+
+KEPT_WARM = "5s"
+
+
+def _route_shows(rollout: Rollout, stable: Object) -> bool:
+    """Whether the route leads to this version, and says that it is stable."""
+    route = rollout.get("httproute", "scorer")
+    weights = {backend["name"]: backend["weight"] for backend in route["spec"]["rules"][0]["backendRefs"]}
+    attempt = route["metadata"]["labels"]["modelrollout.io/attempt"]
+    return weights[f"scorer-{stable['colour']}"] >= 999_999 and attempt == str(stable["attempt"])
+
+
+def _pods(rollout: Rollout) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in rollout.get("pods")["items"]}
+
+
+def _route_writes(bed: testbed.Bed, rollout: Rollout, *, since: datetime) -> list[str]:
+    """What the operator has written to the route."""
+    entries: list[Object] = [json.loads(line) for line in bed.audit_log.read_text().splitlines()]
+    return [
+        f"{entry['verb']} {entry['requestURI']}"
+        for entry in entries
+        if entry["user"]["username"] == "operator"
+        and f"/namespaces/{rollout.namespace}/httproutes/scorer" in entry["requestURI"]
+        and entry["verb"] not in ("get", "list", "watch")
+        and datetime.fromisoformat(entry["requestReceivedTimestamp"]) >= since
+    ]
+
+
 def test_a_version_that_does_not_come_up_is_taken_back(operator: OperatorProcess, rollout: Rollout) -> None:
     rollout.apply("1.0.0")
     before = rollout.serves("1.0.0")["stable"]["colour"]
@@ -104,6 +156,23 @@ def test_a_namespace_can_be_deleted_with_a_rollout_in_it(
     rollout.apply("1.0.0")
     rollout.serves("1.0.0")
     bed.kubectl("delete", "namespace", "ending", "--timeout=60s")
+
+
+def test_a_namespace_can_be_deleted_with_a_rollout_in_the_middle_of_a_stage(
+    bed: testbed.Bed, client: ApiClient, operator: OperatorProcess
+) -> None:
+    bed.kubectl("create", "namespace", "ending-early")
+    endless = {"canary": {"steps": [{"weight": 50, "hold": "1h"}, {"weight": 100}]}}
+    rollout = Rollout(bed, client, "ending-early", strategy=endless)
+    with accepting_routes(bed, client, "ending-early"):
+        rollout.apply("1.0.0", traffic={"gatewayAPI": {"parentRefs": [{"name": "public"}]}})
+        rollout.serves("1.0.0")
+        rollout.apply("2.0.0")
+        rollout.wait_for(lambda status: "reachedAt" in status.get("stage", {}), "the first stage")
+        logged = len(operator.log.read_text())
+        bed.kubectl("delete", "namespace", "ending-early", "--timeout=60s")
+    assert " ERROR " not in operator.log.read_text()[logged:]
+    assert operator.metric("modelrollout_rollouts", phase="Progressing") == 0
 
 
 def test_a_template_that_the_api_server_refuses_is_reported_with_its_words(

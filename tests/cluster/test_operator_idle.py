@@ -8,11 +8,12 @@ from pathlib import Path
 from kubernetes.client import ApiClient
 
 import testbed
-from cluster.operator_process import eventually, grant, running
-from cluster.rollout import Object, Rollout
+from stack.history import Object
+from stack.operator_process import eventually, grant, running
+from stack.rollout import Rollout
 
 FLEET = 50
-WATCHED_FOR = 20.0
+WATCHED_FOR = 60.0
 """Seconds."""
 
 
@@ -27,10 +28,16 @@ def test_an_idle_fleet_costs_no_request_beyond_watches(
         eventually(
             lambda: operator.metric("modelrollout_rollouts", phase="Idle") == FLEET, "all to be idle", seconds=60
         )
+        eventually(lambda: len(_everywhere(bed)) == FLEET, "what other tests have left to be deleted", seconds=120)
         eventually(lambda: not _requests(bed, since=_ago(3)), "the requests of their start to end", seconds=60)
         begun = datetime.now(UTC)
         time.sleep(WATCHED_FOR)
         assert _requests(bed, since=begun) == []
+
+
+def _everywhere(bed: testbed.Bed) -> list[Object]:
+    rollouts: list[Object] = bed.get("modelrollouts", "--all-namespaces")["items"]
+    return rollouts
 
 
 def _requests(bed: testbed.Bed, *, since: datetime) -> list[str]:

@@ -6,8 +6,8 @@ import pytest
 from kubernetes.client import ApiClient
 
 import testbed
-from cluster.operator_process import OperatorProcess, eventually, grant, running
-from cluster.rollout import Rollout
+from stack.operator_process import OperatorProcess, eventually, grant, running
+from stack.rollout import Rollout
 
 SCRAPES_ITSELF = """
 global: {scrape_interval: 500ms}

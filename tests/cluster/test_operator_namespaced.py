@@ -5,8 +5,8 @@ from pathlib import Path
 from kubernetes.client import ApiClient, CoreV1Api
 
 import testbed
-from cluster.operator_process import eventually, grant, revoke, running
-from cluster.rollout import Rollout
+from stack.operator_process import eventually, grant, revoke, running
+from stack.rollout import Rollout
 
 
 def test_it_needs_no_rights_elsewhere_and_leaves_what_is_there_alone(

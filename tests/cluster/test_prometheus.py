@@ -222,6 +222,23 @@ async def test_one_scrape_of_a_query_is_one_piece_of_evidence(
         assert gone.verdict is Verdict.INCONCLUSIVE
 
 
+@pytest.mark.parametrize("promql", ["max_over_time(drift{{{}}}[10m])", "max_over_time(max(drift{{{}}})[10m:250ms])"])
+async def test_what_a_range_remembers_is_no_evidence(
+    server: PrometheusServer, exporter: Exporter, attempt: int, promql: str
+) -> None:
+    """The query has a value for ten minutes after the last scrape; a silence that is meant has one for ever."""
+    since = await begin(server, exporter, attempt)
+    pod, labels = f"pod-{attempt}", f'modelrollout_io_attempt="{attempt}"'
+    exporter.set(pod, "drift", 0.5)
+    old, silent = free("old", promql.format(labels)), free("silent", f"max(rate(none{{{labels}}}[2m])) or vector(0)")
+    async with polling(server.url) as (poller, listener):
+        poller.watch(FRAUD, target(attempt, since, old, silent))
+        await listener.reason(old, "AboveLimit")
+        exporter.stop(pod)
+        assert (await listener.reason(old, "StaleScrape")).verdict is Verdict.INCONCLUSIVE
+        await listener.reason(silent, "WithinLimit")
+
+
 async def test_prometheus_that_hangs_delays_nothing_else(
     server: PrometheusServer, exporter: Exporter, attempt: int
 ) -> None:

@@ -1,113 +1,25 @@
-"""What we render against a real API server: what it makes of it, and what its controllers do with it."""
+"""What we render against a real API server: what it makes of it, and what is read back."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
 
 import pytest
 import yaml
-from kubernetes.client import ApiClient, ApiException
-from kubernetes.dynamic import DynamicClient
+from kubernetes.client import ApiException
 
-import testbed
-from modelrollout.api.labels import FINALIZER
-from modelrollout.api.manifests import covers
+from cluster.kube import Kube, Object, everything, placed, wait_for
+from modelrollout.api.manifests import covers, fence_of
 from modelrollout.api.owner import Rollout
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
-from modelrollout.engine.effects import ApplyWorkload, Release, ScaleWorkload, SetTraffic
+from modelrollout.engine.effects import ApplyWorkload, ScaleWorkload, SetTraffic
 from modelrollout.engine.snapshot import Workload
 from modelrollout.traffic.router import router_for
-from modelrollout.workloads import deployment, services
-from modelrollout.workloads.release import plan
+from modelrollout.workloads import deployment
 from support.rendering import GATEWAY_API, rollout
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
-
-Object = dict[str, Any]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Kube:
-    """One namespace of the cluster, written to as the operator writes."""
-
-    client: DynamicClient
-    namespace: str
-
-    def apply(self, manifest: Mapping[str, Any]) -> Object:
-        applied = self._resource(manifest).server_side_apply(
-            body=manifest, namespace=self.namespace, field_manager="modelrollout", force_conflicts=True
-        )
-        found: Object = applied.to_dict()
-        return found
-
-    def patch(self, one: Mapping[str, Any], changes: Object) -> Object:
-        patched = self._resource(one).patch(
-            body=changes,
-            name=one["metadata"]["name"],
-            namespace=self.namespace,
-            content_type="application/merge-patch+json",
-        )
-        found: Object = patched.to_dict()
-        return found
-
-    def create(self, manifest: Object) -> Object:
-        created: Object = self._resource(manifest).create(body=manifest, namespace=self.namespace).to_dict()
-        return created
-
-    def get(self, one: Mapping[str, Any]) -> Object | None:
-        try:
-            found = self._resource(one).get(name=one["metadata"]["name"], namespace=self.namespace)
-        except ApiException as error:
-            if error.status == 404:
-                return None
-            raise
-        live: Object = found.to_dict()
-        return live
-
-    def delete(self, one: Mapping[str, Any], *, propagation: str) -> None:
-        self._resource(one).delete(
-            name=one["metadata"]["name"], namespace=self.namespace, body={"propagationPolicy": propagation}
-        )
-
-    def _resource(self, one: Mapping[str, Any]) -> Any:
-        return self.client.resources.get(api_version=one["apiVersion"], kind=one["kind"])
-
-
-@pytest.fixture
-def kube(client: ApiClient, namespace: str) -> Kube:
-    return Kube(DynamicClient(client), namespace)  # type: ignore[no-untyped-call]
-
-
-def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = 30) -> T:
-    """The first thing that the look finds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"after {seconds:g} s still no {what}")
-
-
-def placed(kube: Kube, subject: Rollout, *, uid: str = "uid-1") -> Rollout:
-    """The rollout in the namespace of this test."""
-    return Rollout(name=subject.name, namespace=kube.namespace, uid=uid, spec=subject.spec)
-
-
-def everything(subject: Rollout, *, weight: int = 0) -> Iterator[Object]:
-    """All objects of a rollout while a candidate runs in green."""
-    for colour in Colour:
-        yield deployment.render(subject, ApplyWorkload(colour=colour, attempt=1, revision="r1", replicas=2))
-    yield from services.render(subject)
-    yield from router_for(subject.spec).render(
-        subject, SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=weight)
-    )
-
 
 AWKWARD = {
     "metadata": {"creationTimestamp": None, "labels": {}, "annotations": {"note": ""}},
@@ -264,8 +176,7 @@ def test_a_route_written_on_a_stale_view_is_refused(kube: Kube, router: Object) 
     subject = placed(kube, rollout(traffic=router))
 
     def write(traffic: SetTraffic) -> str:
-        written = kube.apply(router_for(subject.spec).render(subject, traffic)[0])
-        return str(written["metadata"]["resourceVersion"])
+        return fence_of(kube.apply(router_for(subject.spec).render(subject, traffic)[0]))
 
     def stage(weight: int, token: str | None) -> SetTraffic:
         return SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=weight, token=token)
@@ -281,6 +192,22 @@ def test_a_route_written_on_a_stale_view_is_refused(kube: Kube, router: Object) 
     with pytest.raises(ApiException) as refused:
         write(stage(0, last))
     assert refused.value.status == 409
+
+
+@pytest.mark.parametrize("router", [{}, GATEWAY_API], ids=["replicas", "gateway"])
+def test_a_write_on_the_view_of_an_object_that_is_gone_is_a_conflict_and_makes_nothing(
+    kube: Kube, router: Object
+) -> None:
+    subject = placed(kube, rollout(traffic=router))
+    traffic = SetTraffic(stable=BLUE, attempt=1)
+    live = kube.apply(router_for(subject.spec).render(subject, traffic)[0])
+    kube.delete(live, propagation="Background")
+    wait_for("end of the object", lambda: kube.get(live) is None)
+    on_old_view = replace(traffic, token=fence_of(live))
+    with pytest.raises(ApiException) as refused:
+        kube.apply(router_for(subject.spec).render(subject, on_old_view)[0])
+    assert refused.value.status == 409
+    assert kube.get(live) is None
 
 
 def test_ready_pods_are_counted_once_the_deployment_is_settled(kube: Kube) -> None:
@@ -321,122 +248,3 @@ def test_pods_that_a_quota_forbids_are_told(kube: Kube) -> None:
     kube.apply(rendered)
     message = wait_for("complaint of the Deployment", lambda: deployment.observe(kube.get(rendered) or {}).message)
     assert "exceeded quota" in message
-
-
-@dataclass(frozen=True)
-class Owned:
-    """A ModelRollout in the cluster with all its objects, and a marker that the garbage collector shall take."""
-
-    subject: Rollout
-    rollout: Object
-    children: list[Object]
-    marker: Object
-
-
-def owned(kube: Kube, policy: str) -> Owned:
-    spec = rollout(deletionPolicy=policy, traffic=GATEWAY_API).spec
-    written = kube.create(
-        {
-            "apiVersion": "modelrollout.io/v1alpha1",
-            "kind": "ModelRollout",
-            "metadata": {"name": "fraud", "finalizers": [FINALIZER]},
-            "spec": spec.to_wire(),
-        }
-    )
-    subject = Rollout(name="fraud", namespace=kube.namespace, uid=written["metadata"]["uid"], spec=spec)
-    owner = {key: written[key] for key in ("apiVersion", "kind")} | {
-        key: written["metadata"][key] for key in ("name", "uid")
-    }
-    marker = kube.create(
-        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "marker", "ownerReferences": [owner]}}
-    )
-    return Owned(subject, written, [kube.apply(manifest) for manifest in everything(subject)], marker)
-
-
-@pytest.fixture(scope="module")
-def garbage_collector(bed: testbed.Bed) -> None:
-    """Restarted, so that it knows our kind, which it would otherwise come across within a minute."""
-    bed.stop("kube-controller-manager", grace=10)
-    bed.start("kube-controller-manager")
-
-
-def wait_for_garbage_collector(kube: Kube, one: Owned) -> None:
-    """Wait until it has been through."""
-    wait_for("visit of the garbage collector", lambda: kube.get(one.marker) is None, seconds=90)
-
-
-def let_go(kube: Kube, one: Owned) -> None:
-    """Remove the finalizer, and see what the garbage collector makes of it."""
-    kube.patch(one.rollout, {"metadata": {"finalizers": None}})
-    wait_for("end of the ModelRollout", lambda: kube.get(one.rollout) is None)
-    wait_for_garbage_collector(kube, one)
-
-
-def left(kube: Kube, one: Owned) -> set[tuple[str, str]]:
-    """Objects that are there and stay."""
-    present = (kube.get(child) for child in one.children)
-    return {
-        (live["kind"], live["metadata"]["name"])
-        for live in present
-        if live and "deletionTimestamp" not in live["metadata"]
-    }
-
-
-def carry_out(kube: Kube, one: Owned, effect: Release) -> None:
-    """Release as the operator does: from the beginning if an object has changed since it was looked at."""
-
-    def attempt() -> bool:
-        found = plan(one.subject, effect, [live for child in one.children if (live := kube.get(child))])
-        try:
-            for owned_one, patch in found.disown:
-                kube.patch(owned_one, patch)
-        except ApiException as error:
-            if error.status == 409:
-                return False
-            raise
-        for surplus in found.delete:
-            kube.delete(surplus, propagation="Background")
-        return True
-
-    wait_for("release without a conflict", attempt)
-
-
-KEPT = {
-    ("Deployment", "fraud-blue"),
-    ("Service", "fraud"),
-    ("Service", "fraud-blue"),
-    ("Service", "fraud-green"),
-    ("HTTPRoute", "fraud"),
-}
-
-
-@pytest.mark.usefixtures("garbage_collector")
-@pytest.mark.parametrize("propagation", ["Background", "Foreground"])
-def test_deletion_under_retain_leaves_what_serves(kube: Kube, propagation: str) -> None:
-    """In the foreground, the garbage collector goes through the dependents before the finalizer is looked at."""
-    one = owned(kube, "Retain")
-    kube.delete(one.rollout, propagation=propagation)
-    if propagation == "Foreground":
-        wait_for_garbage_collector(kube, one)
-        assert left(kube, one) == KEPT | {("Deployment", "fraud-green")}
-    carry_out(kube, one, Release(keep=BLUE))
-    let_go(kube, one)
-    assert left(kube, one) == KEPT
-
-
-@pytest.mark.usefixtures("garbage_collector")
-def test_deletion_under_delete_leaves_nothing(kube: Kube) -> None:
-    one = owned(kube, "Delete")
-    kube.delete(one.rollout, propagation="Background")
-    let_go(kube, one)
-    wait_for("end of all objects", lambda: not left(kube, one))
-
-
-@pytest.mark.usefixtures("garbage_collector")
-def test_what_was_owned_outlives_its_owner_once_it_is_released(kube: Kube) -> None:
-    one = owned(kube, "Delete")
-    kube.delete(one.rollout, propagation="Background")
-    carry_out(kube, one, Release(keep=BLUE))
-    let_go(kube, one)
-    assert left(kube, one) == KEPT
-    assert all("ownerReferences" not in (kube.get(child) or child)["metadata"] for child in one.children[:1])

@@ -1,15 +1,20 @@
 """Everything wrong that can be seen at apply is refused there, with the field named and the fix in words."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from kubernetes.client import ApiClient, ApiException
 
 from generate.crd import KINDS, schema_of
+from modelrollout.api.rollout import ModelRollout
 from support.rollouts import ABSENT, WHOLE, Complaint, Object, Rollouts, changed, complaints, field_of, valid
 
+README = Path(__file__).parents[2] / "README.md"
 CONTAINER = "spec.template.spec.containers.0"
 GATEWAY = "spec.traffic.gatewayAPI"
 BLUE_GREEN = "spec.strategy.blueGreen"
@@ -310,6 +315,7 @@ SLOS = [
     Bad("unknown variable", {"spec.slos.2.query.value": 'x{c="$canary"}'}, "only these are filled in: $namespace,"),
     Bad("longer variable", {"spec.slos.2.query.value": 'x{c="$candidate2"}'}, "correct the others"),
     Bad("unknown variable in braces", {"spec.slos.2.query.value": 'x{c="${canary}"}'}, "correct the others"),
+    Bad("samples of a query", {"spec.slos.2.minSamples": 20}, "minSamples belongs to metric: remove it here"),
 ]
 
 REST = [
@@ -371,6 +377,17 @@ def test_every_rule_has_a_row() -> None:
 def test_the_object_that_rows_change_is_right(rollouts: Rollouts) -> None:
     rollouts.create(valid(), dry_run=True)
     rollouts.apply(valid(), dry_run=True)
+
+
+def test_the_readmes_example_is_right(client: ApiClient, namespace: str) -> None:
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    (example,) = (one for block in blocks for one in yaml.safe_load_all(block) if one["kind"] == "ModelRollout")
+    example["metadata"]["namespace"] = namespace
+    applied = Rollouts(client, namespace).applied(example)
+    assert ModelRollout.model_validate(applied).spec == ModelRollout.model_validate(example).spec
+    # What the containers are given of the model has to be said.
+    assert "$(MODEL_URI)" in str(example["spec"]["template"])
+    assert example["spec"]["model"]["uri"]
 
 
 def test_refuses_a_bad_change_to_what_is_right(rollouts: Rollouts, namespace: str) -> None:

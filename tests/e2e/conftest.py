@@ -21,12 +21,14 @@ KEEP = "MODELROLLOUT_KEEP_BED"
 @pytest.fixture(scope="session")
 def bed(shown: Shown) -> Iterator[testbed.Bed]:
     """The bed `test`; one that is up already is used as it is."""
-    with shown():
-        bed = testbed.up("full", "test")
-        stack.install(bed)
-    yield bed
-    if not os.environ.get(KEEP):
-        testbed.down("test")
+    try:
+        with shown():
+            bed = testbed.up("full", "test")
+            stack.install(bed)
+        yield bed
+    finally:
+        if not os.environ.get(KEEP):
+            testbed.down("test")
 
 
 @pytest.fixture(scope="session")

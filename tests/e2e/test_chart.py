@@ -1,19 +1,13 @@
 """The operator as it is shipped: installed with helm, in a pod that may do little."""
 
 import re
-import shutil
-from pathlib import Path
 
 import httpx
 import pytest
-import yaml
 
-from stack.install import NAMESPACE, RELEASE, helm, helm_upgrade
+from stack.install import NAMESPACE, RELEASE, helm_upgrade
 from testbed import Bed, BedError
-from testbed.paths import REPOSITORY
 
-CHART = REPOSITORY / "charts" / "modelrollout"
-CRD = "modelrollouts.modelrollout.io"
 ACCOUNT = f"--as=system:serviceaccount:{NAMESPACE}:{RELEASE}"
 
 
@@ -57,10 +51,6 @@ def test_answers_on_its_port(bed: Bed, path: str, says: str) -> None:
     assert says in answer.text
 
 
-def test_chart_is_clean(bed: Bed) -> None:
-    helm(bed, "lint", "--strict", str(CHART))
-
-
 def test_upgrade_with_other_values(bed: Bed) -> None:
     helm_upgrade(bed, "logging.level=debug")
     try:
@@ -70,28 +60,8 @@ def test_upgrade_with_other_values(bed: Bed) -> None:
     assert "--log-level=info" in arguments(bed)
 
 
-def test_upgrade_brings_the_new_crds(bed: Bed, tmp_path: Path) -> None:
-    older = shutil.copytree(CHART, tmp_path / "modelrollout")
-    (file,) = (older / "files" / "crds").glob("*_modelrollouts.yaml")
-    crd = yaml.safe_load(file.read_text())
-    *_, newest = crd["spec"]["versions"][0]["additionalPrinterColumns"]
-    crd["spec"]["versions"][0]["additionalPrinterColumns"].remove(newest)
-    file.write_text(yaml.safe_dump(crd))
-    try:
-        helm_upgrade(bed, chart=older)
-        assert newest not in printer_columns(bed)
-    finally:
-        helm_upgrade(bed)
-    assert newest in printer_columns(bed)
-
-
 def arguments(bed: Bed) -> list[str]:
     """Of the operator's pod, which the upgrade has replaced by now."""
     pods = bed.get("pods", "-n", NAMESPACE)["items"]
     (pod,) = (pod for pod in pods if "deletionTimestamp" not in pod["metadata"])
     return [str(argument) for argument in pod["spec"]["containers"][0]["args"]]
-
-
-def printer_columns(bed: Bed) -> list[object]:
-    """Of the CRD in the cluster."""
-    return list(bed.get("crd", CRD)["spec"]["versions"][0]["additionalPrinterColumns"])

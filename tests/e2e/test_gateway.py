@@ -1,14 +1,13 @@
 """A real model behind Envoy Gateway: good versions are promoted, bad ones are taken back at their first stage."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pytest
 
-from stack import Serve, Served
-from stack.evidence import Window, by_version, describe, failed, is_models_own, share
+from stack import Serve
+from stack.evidence import ROUTING_TAKES, Window, by_version, describe, failed, is_models_own, share
 from stack.served import status_of, steps
-from traffic_client import Answer
+from support.stories import Story
 
 ERRORS = {"name": "errors", "metric": "error-ratio", "source": "Gateway", "limit": "1%", "minSamples": 20}
 LATENCY = {
@@ -19,16 +18,6 @@ LATENCY = {
     "limit": "50%",
     "minSamples": 6,
 }
-ROUTING_TAKES = 1.0
-"""Seconds from the HTTPRoute's change to the last request that Envoy sends by the old one; far more than it needs."""
-
-
-@dataclass
-class Story:
-    """A rollout from its beginning to its end, and every request meanwhile."""
-
-    model: Served
-    answers: list[Answer]
 
 
 class TestGoodVersion:

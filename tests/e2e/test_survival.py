@@ -1,58 +1,54 @@
 """Whatever dies, nothing moves wrongly, no request fails, and the rollout goes on."""
 
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from stack import Serve
-from stack.evidence import by_version, describe, failed
+from stack.evidence import ROUTING_TAKES, by_version, describe, failed
 from stack.history import Object
 from stack.install import NAMESPACE
 from stack.served import NAME, Served, condition, status_of, steps
+from traffic_client import Load
 
 ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "1%", "minSamples": 20}
+SPEC: dict[str, Any] = {"slos": [ERRORS], "replicas": 1}
 
 
 def test_operator_killed_in_the_middle_of_a_stage(serve: Serve) -> None:
-    with serve("killed", strategy=steps(20, 50, 100, hold="8s"), slos=[ERRORS], replicas=1) as model:
-        model.wait_serving("1.0.0")
-        with model.load(rate=60, requests=20_000, seconds=240) as load:
-            model.roll_out("1.1.0")
-            model.wait_stage("1.1.0", "canary-50")
-            kill_operator(model)
-            model.wait_serving("1.1.0")
-            answers = load.stop()
+    with in_stage("canary-50", serve("killed", strategy=steps(20, 50, 100, hold="8s"), **SPEC)) as (model, load):
+        kill_operator(model)
+        model.wait_serving("1.1.0")
+        answers = load.stop()
         assert not failed(answers), describe(failed(answers))
         assert stages_of(model) == ["canary-20", "canary-50", "canary-100"]
         assert model.status["stable"]["attempt"] == 2
 
 
 def test_prometheus_gone_in_the_middle_of_a_stage(serve: Serve) -> None:
-    with serve("blind", strategy=steps(20, 100, hold="5s"), slos=[ERRORS], replicas=1) as model:
-        model.wait_serving("1.0.0")
-        with model.load(rate=60, requests=20_000, seconds=240) as load:
-            model.roll_out("1.1.0")
-            model.wait_stage("1.1.0", "canary-20")
-            model.bed.stop("prometheus")
-            try:
-                held = model.wait(is_undecided, what="the stage held beyond its hold, undecided", timeout=60)
-                assert status_of(held.object)["slos"][0]["reason"] == "PrometheusUnavailable"
-                weights = {window.weight for window in model.windows()}
-            finally:
-                model.bed.start("prometheus")
-            model.wait_serving("1.1.0")
-            answers = load.stop()
+    with in_stage("canary-20", serve("blind", strategy=steps(20, 100, hold="5s"), **SPEC)) as (model, load):
+        model.bed.stop("prometheus")
+        try:
+            held = model.wait(is_undecided, what="the stage held beyond its hold, undecided", timeout=60)
+            assert status_of(held.object)["slos"][0]["reason"] == "PrometheusUnavailable"
+            weights = {window.weight for window in model.windows()}
+        finally:
+            model.bed.start("prometheus")
+        model.wait_serving("1.1.0")
+        answers = load.stop()
         assert weights == {0, 20}
         assert not failed(answers), describe(failed(answers))
 
 
 def test_rollout_deleted_in_the_middle_of_a_stage(serve: Serve) -> None:
-    with serve("deleted", strategy=steps(20, 100, hold="5m"), slos=[ERRORS], replicas=1) as model:
-        model.wait_serving("1.0.0")
-        with model.load(rate=60, requests=20_000, seconds=240) as load:
-            model.roll_out("1.1.0")
-            model.wait_stage("1.1.0", "canary-20")
-            model.kubectl("delete", "modelrollout", NAME, "--timeout=60s")
-            model.wait_for_requests(load, 600)
-            answers = load.stop()
+    with in_stage("canary-20", serve("deleted", strategy=steps(20, 100, hold="5m"), **SPEC)) as (model, load):
+        model.kubectl("delete", "modelrollout", NAME, "--timeout=60s")
+        released = time.time() + ROUTING_TAKES
+        model.wait_for_requests(load, 300, sent_after=released)
+        answers = load.stop()
         assert not failed(answers), describe(failed(answers))
-        assert by_version(answers[-300:]).keys() == {"1.0.0"}
+        assert by_version(answer for answer in answers if answer.sent_at > released).keys() == {"1.0.0"}
         left = model.kubectl("get", "deployments,httproutes,services", "--output=name").split()
         assert left == [
             "deployment.apps/digits-blue",
@@ -61,6 +57,17 @@ def test_rollout_deleted_in_the_middle_of_a_stage(serve: Serve) -> None:
             "service/digits-blue",
             "service/digits-green",
         ]
+
+
+@contextmanager
+def in_stage(stage: str, served: Served) -> Iterator[tuple[Served, Load]]:
+    """Version 1.1.0 on its way, with its traffic of this stage, and the load."""
+    with served as model:
+        model.wait_serving("1.0.0")
+        with model.load(rate=60, requests=20_000, seconds=240) as load:
+            model.roll_out("1.1.0")
+            model.wait_stage("1.1.0", stage)
+            yield model, load
 
 
 def kill_operator(model: Served) -> None:

@@ -40,12 +40,15 @@ def rollout(**spec: Any) -> Rollout:
 
 def workload(*, ready: int) -> Workload:
     """A Deployment with that many ready pods."""
-    return Workload(revision="r", attempt=1, desired=ready, ready=ready, settled=True)
+    return Workload(revision="r", attempt=1, version="1.0.0", desired=ready, ready=ready, answering=ready, settled=True)
 
 
 def live(manifest: Mapping[str, Any], **metadata: Any) -> dict[str, Any]:
     """A rendered object as the API server gives it back."""
-    return {**manifest, "metadata": {"resourceVersion": "41", "generation": 1, **manifest["metadata"], **metadata}}
+    return {
+        **manifest,
+        "metadata": {"uid": "uid-9", "resourceVersion": "41", "generation": 1, **manifest["metadata"], **metadata},
+    }
 
 
 class Cluster:

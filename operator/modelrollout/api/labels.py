@@ -5,6 +5,7 @@ where `modelrollout.io/name` reads `modelrollout_io_name`.
 """
 
 from modelrollout.api.base import GROUP
+from modelrollout.api.objects import Live
 from modelrollout.api.status import Colour
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
@@ -25,6 +26,12 @@ VARIANT_HEADER = "x-model-variant"
 def colour_name(rollout: str, colour: Colour) -> str:
     """Name of the Deployment and of the Service of one colour."""
     return f"{rollout}-{colour}"
+
+
+def attempt_of(live: Live) -> int:
+    """The attempt that an object is labelled with; 0 without one."""
+    attempt = (live["metadata"].get("labels") or {}).get(ATTEMPT, "")
+    return int(attempt) if attempt.isdecimal() else 0
 
 
 def serving_selector(rollout: str, colour: Colour | None) -> dict[str, str]:

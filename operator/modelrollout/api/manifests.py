@@ -59,19 +59,35 @@ def stamped(manifest: Manifest) -> Manifest:
     return {**manifest, "metadata": {**metadata, "annotations": annotations}}
 
 
-def fenced(manifest: Manifest, resource_version: str | None) -> Manifest:
-    """The same object, to be refused by the API server if the live one is no longer at this resourceVersion."""
-    if not resource_version:
+_FENCE = ("uid", "resourceVersion")
+
+
+def fence_of(live: Live) -> str:
+    """What tells this object, as it was seen, from any other and from any other state of it."""
+    return "/".join(live["metadata"][name] for name in _FENCE)
+
+
+def fenced(manifest: Manifest, fence: str | None) -> Manifest:
+    """The same object, to be refused by the API server unless the live one is as it was seen.
+
+    By its resourceVersion alone the API server would make an object anew that is gone.
+    """
+    if not fence:
         return manifest
-    return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": resource_version}}
+    return {**manifest, "metadata": {**manifest["metadata"], **dict(zip(_FENCE, fence.split("/"), strict=True))}}
+
+
+def is_fenced(manifest: Manifest) -> bool:
+    """Whether a manifest is only for an object that was seen."""
+    return "uid" in manifest["metadata"]
 
 
 def covers(rendered: Live, live: Live) -> bool:
     """Whether applying the rendered object would leave the live one as it is.
 
-    A resourceVersion in the rendered object is a condition on the write, not content, and is left aside.
+    A fence in the rendered object is a condition on the write, not content, and is left aside.
     """
-    metadata = {key: value for key, value in rendered["metadata"].items() if key != "resourceVersion"}
+    metadata = {key: value for key, value in rendered["metadata"].items() if key not in _FENCE}
     return _mapping({**rendered, "metadata": metadata}, live)
 
 

@@ -65,6 +65,11 @@ class Slo(ApiModel):
             ),
             rule("!has(self.source) || has(self.metric)", "source belongs to metric: remove it here", ".source"),
             rule(
+                "!has(self.minSamples) || has(self.metric)",
+                "minSamples belongs to metric: remove it here, and let the query yield nothing when it saw too little",
+                ".minSamples",
+            ),
+            rule(
                 f"!has(self.metric) || {matches('self.limit', SHARE_PATTERN)}",
                 "the limit of a built-in metric is a share of the requests, from 0% to under 100%, such as 0.5%",
                 ".limit",
@@ -95,9 +100,10 @@ class Slo(ApiModel):
     window: PositiveDuration = Field(
         description="How far back requests count, never further than the start of the stage.", default="2m"
     )
-    min_samples: int = Field(
-        description="Fewer requests than this in the window decide nothing (built-in metrics only).",
-        default=50,
+    min_samples: int | None = Field(
+        description="Fewer requests than this in the window decide nothing; 50 when left out. Of built-in metrics "
+        "only: let a query that has seen too little yield nothing.",
+        default=None,
         ge=1,
         le=1_000_000,
     )

@@ -11,34 +11,10 @@ from pydantic import ConfigDict, Field
 
 from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
 from modelrollout.api.quantities import LABEL_VALUE_PATTERN, Duration, HttpPath, PositiveDuration
-from modelrollout.api.slo import BuiltInMetric, MetricSource, Query, Slo
-from modelrollout.api.strategy import BlueGreen, Canary, OnDeadline, Step, Strategy
+from modelrollout.api.slo import Slo
+from modelrollout.api.strategy import Strategy
 from modelrollout.api.template import Template
-from modelrollout.api.traffic import GatewayApiRouter, ParentRef, ReplicasRouter, Traffic, Unreachable
-
-__all__ = [
-    "BlueGreen",
-    "BuiltInMetric",
-    "Canary",
-    "DeletionPolicy",
-    "GatewayApiRouter",
-    "MetricSource",
-    "Model",
-    "ModelRolloutSpec",
-    "OnDeadline",
-    "ParentRef",
-    "Query",
-    "ReplicasRouter",
-    "Rollback",
-    "ServerKind",
-    "Service",
-    "Slo",
-    "Step",
-    "Strategy",
-    "Traffic",
-    "Unreachable",
-    "WarmUp",
-]
+from modelrollout.api.traffic import Traffic
 
 _WORD = (r"^[^ \t\r\n]*$", "must hold no spaces or line breaks")
 

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from modelrollout.api.base import ApiModel, listed_by
 
+MOST_REACHABLE_WEIGHTS = 128
+"""How many of the weights that the replicas router can reach are listed."""
+
 Text = Annotated[str, Field(max_length=1024)]
 
 
@@ -68,7 +71,7 @@ class ColourStatus(ApiModel):
     attempt: int = Field(description="The attempt that brought it.")
     since: datetime = Field(description="When it came into this role.")
     warm: bool = Field(description="Ready, and warmed up where spec.warmUp asks for it.", default=False)
-    load_seconds: float | None = Field(description="From the first pod's creation to ready and warm.", default=None)
+    load_seconds: float | None = Field(description="From the start of the attempt to ready and warm.", default=None)
 
 
 class StageStatus(ApiModel):
@@ -133,6 +136,12 @@ class ModelRolloutStatus(ApiModel):
     paused_seconds: float = Field(
         description="Time spent paused in this stage (or while preparing) before; deadlines leave it out.", default=0
     )
+    left_at: datetime | None = Field(
+        description="When the candidate was given its last requests; its pods finish their answers first.", default=None
+    )
+    pods_missing_since: datetime | None = Field(
+        description="Since when the candidate, once it was up, lacks ready pods before its first stage.", default=None
+    )
     weights: WeightsStatus = Field(description="The candidate's share.", default_factory=WeightsStatus)
     stable: ColourStatus | None = Field(description="The version that serves.", default=None)
     candidate: ColourStatus | None = Field(description="The version on trial.", default=None)
@@ -153,9 +162,9 @@ class ModelRolloutStatus(ApiModel):
     )
     last_revert: RevertStatus | None = Field(description="Why a candidate was last taken back.", default=None)
     reachable_weights: list[float] = Field(
-        description="Weights that the replicas router can reach with this number of replicas.",
+        description="The smallest weights that the replicas router can reach with this number of replicas, and 100.",
         default_factory=list,
-        max_length=128,
+        max_length=MOST_REACHABLE_WEIGHTS,
     )
     replicas: int = Field(description="Pods of the serving version; for the scale subresource.", default=0)
     ready_replicas: int = Field(description="Ready pods of the serving version.", default=0)

@@ -11,9 +11,9 @@ from datetime import datetime
 
 from modelrollout.api.base import API_VERSION
 from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, serving_selector
-from modelrollout.api.manifests import RENDERED, covers
+from modelrollout.api.manifests import RENDERED, covers, is_fenced
 from modelrollout.api.objects import Live, Manifest
-from modelrollout.api.status import ModelRolloutStatus
+from modelrollout.api.status import ModelRolloutStatus, Phase
 from modelrollout.controller.background import Background
 from modelrollout.controller.client import (
     ApiError,
@@ -26,8 +26,8 @@ from modelrollout.controller.client import (
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import CHILDREN, DEPLOYMENTS, MODEL_ROLLOUTS, PODS, Key, Kind, key_of, kind_of
-from modelrollout.controller.observe import Seen
-from modelrollout.controller.refusals import Refusals
+from modelrollout.controller.observe import Seen, warm_up_subject
+from modelrollout.controller.refusals import Refusal, Refusals
 from modelrollout.engine.effects import (
     AddFinalizer,
     ApplyServices,
@@ -59,6 +59,12 @@ class Outcome:
     """When the route was changed, if it was."""
     error: ApiError | None = None
     """Why the effects from some point on were not carried out."""
+    again_at: datetime | None = None
+    """When what was refused is tried again."""
+
+    def wait_for(self, refusal: Refusal) -> None:
+        """Of several refusals, the first that is tried again says when to come back."""
+        self.again_at = min(self.again_at or refusal.again_at, refusal.again_at)
 
 
 class Applier:
@@ -92,13 +98,15 @@ class Applier:
             if outcome.error:
                 await self._report_all_the_same(seen, effects[position + 1 :], outcome)
                 break
+        if outcome.status_stands and outcome.status.phase is not Phase.PREPARING:
+            self._warm_ups.forget(seen.key)
         return outcome
 
     async def _report_all_the_same(self, seen: Seen, rest: Sequence[Effect], outcome: Outcome) -> None:
         """What failed must not keep people from hearing of it.
 
-        A route that is refused goes on being refused, and the status behind it says so. Writing it early is safe: where
-        the route is written first, it was to take traffic away, and with this status it still is.
+        A route that is refused may go on being refused, and the status behind it says so. Writing it early is safe:
+        where the route is written first, it is to take requests away, and it comes first until they are away.
         """
         status = [effect for effect in rest if isinstance(effect, WriteStatus)]
         if status and isinstance(outcome.error, RefusedError):
@@ -116,19 +124,18 @@ class Applier:
         """Events tell of the status that is written by now; the next decision will not say them again."""
         for effect in effects:
             if isinstance(effect, Emit):
-                self._events.emit(seen.rollout, effect, attempt=outcome.status.attempt)
+                self._events.emit(seen.rollout.metadata, effect, attempt=outcome.status.attempt)
 
     async def _attempt(self, seen: Seen, effect: Effect, outcome: Outcome) -> ApiError | None:
         """Carry one effect out, unless the API server refused this very one a moment ago; returns why it failed."""
-        generation = seen.snapshot.generation
-        refusal = self._refusals.still_refused(seen.key, effect=effect, generation=generation)
+        refusal = self._refusals.still_refused(seen.key, effect=effect, generation=seen.snapshot.generation)
         if refusal:
+            outcome.wait_for(refusal)
             return RefusedError(refusal.message)
         try:
             wrote = await self._one(seen, effect, outcome)
         except RefusedError as error:
-            message = str(error)
-            outcome.changed |= self._refusals.note(seen.key, effect=effect, generation=generation, message=message)
+            self._note_refusal(seen, effect, error, outcome)
             return error
         except ApiError as error:
             return error
@@ -137,6 +144,18 @@ class Applier:
         if isinstance(effect, SetTraffic) and wrote:
             outcome.traffic_moved_at = self._now()
         return None
+
+    def _note_refusal(self, seen: Seen, effect: Effect, error: RefusedError, outcome: Outcome) -> None:
+        """Say it in an event, unless a condition does: what is said of the route and the Services, until the end."""
+        refusal, is_news = self._refusals.note(
+            seen.key, effect=effect, generation=seen.snapshot.generation, message=str(error)
+        )
+        outcome.wait_for(refusal)
+        outcome.changed |= is_news
+        if is_news and (seen.snapshot.deleting or not isinstance(effect, SetTraffic | ApplyServices)):
+            message = f"The API server refuses {type(effect).__name__}: {refusal.message}"
+            event = Emit(type="Warning", reason="WriteRefused", message=message)
+            self._events.emit(seen.rollout.metadata, event, attempt=outcome.status.attempt)
 
     async def _one(self, seen: Seen, effect: Effect, outcome: Outcome) -> bool:
         """Carry one effect out; true if it changed anything in the cluster."""
@@ -152,7 +171,8 @@ class Applier:
             case ScaleWorkload():
                 return await self._scale(seen, effect)
             case WarmUp():
-                self._warm_ups.ensure(seen.key, (effect.colour, effect.attempt), lambda: self._warm_up(seen, effect))
+                subject = warm_up_subject(effect.colour, effect.attempt, seen.snapshot.generation)
+                self._warm_ups.ensure(seen.key, subject, lambda: self._warm_up(seen, effect))
                 return False
             case Emit():
                 self._tell(seen, [effect], outcome)
@@ -209,7 +229,8 @@ class Applier:
             raise RefusedError(f"{kind} {key}: {error}") from error
         except ConflictError as error:
             await self._informers.refresh(kind, key)
-            if self._informers.get(kind.kind, *key) is None:
+            never_ours = live is None and not is_fenced(manifest)
+            if never_ours and self._informers.get(kind.kind, *key) is None:
                 raise RefusedError(f"{kind} {key} exists and is not ours; delete or rename it: {error}") from error
             raise
 

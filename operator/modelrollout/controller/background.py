@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from modelrollout.controller.kinds import Key
+from modelrollout.controller.logs import RolloutLog
 from modelrollout.controller.queue import WorkQueue
 
 R = TypeVar("R")
@@ -79,7 +80,7 @@ class Background(Generic[R]):
         try:
             job.results = [await work()]
         except Exception:
-            _log.exception("work beside the rollout %s failed; it will be tried again", key)
+            RolloutLog(_log, key).exception("work beside the rollout failed; it will be tried again")
         job.task = None
         job.again_at = _now() + min(self._first_pause * 2.0 ** min(job.tries, 30), self._longest_pause)
         job.tries += 1

@@ -10,11 +10,11 @@ A removal leaves its resourceVersion behind as a tombstone until the next LIST, 
 way could raise the dead.
 
 Objects are kept as compact JSON and decoded when they are looked at: 30,000 idle ones as dicts would take ten times the
-memory. Decoded ones are shared, so they must not be changed.
+memory. Decoded ones are shared for a while, so they must not be changed.
 """
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -24,8 +24,11 @@ from modelrollout.controller.kinds import Key, Kind, key_of
 
 T = TypeVar("T")
 
-_DECODED_AT_ONCE = 4096
-"""Of each kind: enough for a thousand rollouts that are in progress."""
+_DECODED_AT_ONCE = 128
+"""Of each kind: what one look reads several times, for all workers at once.
+
+Decoding everything anew takes 0.2 ms a look; keeping 4,096 of each took 170 MiB more with 5,000 rollouts.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,14 +58,6 @@ class Cache(Generic[T]):
         """The same as it came, undecoded."""
         entry = self._entries.get(key)
         return _decode(entry) if entry else None
-
-    def resource_version(self, key: Key) -> str | None:
-        """The resourceVersion of the object as last seen."""
-        entry = self._entries.get(key)
-        return entry.resource_version if entry else None
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(tuple(self._entries))
 
     def __len__(self) -> int:
         return len(self._entries)

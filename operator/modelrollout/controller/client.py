@@ -19,6 +19,7 @@ from modelrollout import __version__
 from modelrollout.api.labels import MANAGER
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.controller.kinds import Key, Kind, key_of, kind_of
+from modelrollout.controller.settings import CannotStartError
 
 PAGE = 500
 """Objects per page of a list: decoding more at once would hold up everything else."""
@@ -197,13 +198,19 @@ async def connect(*, on_answer: Callable[[Answered], None] = lambda _: None) -> 
     """A client for the cluster that the pod runs in, or else for the current context of the kubeconfig.
 
     Raises:
-        config.ConfigException: there is neither.
+        CannotStartError: there is neither.
     """
     configuration = Configuration()
     try:
         config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
     except config.ConfigException:
-        await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        try:
+            await config.load_kube_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        except config.ConfigException as error:
+            raise CannotStartError(
+                f"no cluster to work in: {error}; run in a pod with a service account, or set KUBECONFIG to a file "
+                "whose current context is the cluster"
+            ) from error
     async with ApiClient(configuration) as api:
         yield KubeClient(api, on_answer=on_answer)
 

@@ -3,12 +3,11 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from modelrollout.api.base import API_VERSION, GROUP
-from modelrollout.api.rollout import ModelRollout
 from modelrollout.controller.client import ApiError, KubeApi
 from modelrollout.controller.kinds import EVENTS, key_of
 from modelrollout.controller.logs import RolloutLog
@@ -25,7 +24,7 @@ _LONGEST_NOTE = 1024
 
 
 class EventRecorder:
-    """Posts events one after another. The same one again within ten minutes is left out: effects may be repeated."""
+    """Posts events one after another. The same of an attempt within ten minutes is left out: effects are repeated."""
 
     def __init__(
         self,
@@ -40,11 +39,11 @@ class EventRecorder:
         self._metrics = metrics
         self._now = now
         self._backlog: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_BACKLOG)
-        self._told: OrderedDict[tuple[str, Emit], datetime] = OrderedDict()
+        self._told: OrderedDict[tuple[str, int, Emit], datetime] = OrderedDict()
 
-    def emit(self, rollout: ModelRollout, event: Emit, *, attempt: int) -> None:
-        """Log an event about a rollout and queue it; never waits, and drops it when too many are queued."""
-        subject, now = (rollout.metadata["uid"], event), self._now()
+    def emit(self, metadata: Mapping[str, Any], event: Emit, *, attempt: int) -> None:
+        """Log an event about the rollout and queue it; never waits, and drops it when too many are queued."""
+        subject, now = (metadata["uid"], attempt, event), self._now()
         if now - self._told.get(subject, datetime.min.replace(tzinfo=UTC)) < _SAME_AGAIN_AFTER:
             return
         self._told[subject] = now
@@ -52,12 +51,10 @@ class EventRecorder:
         if len(self._told) > _REMEMBERED:
             self._told.popitem(last=False)
         level = logging.INFO if event.type == "Normal" else logging.WARNING
-        RolloutLog(_log, key_of({"metadata": rollout.metadata}), attempt).log(
-            level, "%s: %s", event.reason, event.message
-        )
+        RolloutLog(_log, key_of({"metadata": metadata}), attempt).log(level, "%s: %s", event.reason, event.message)
         self._metrics.transitions.labels(event.reason).inc()
         try:
-            self._backlog.put_nowait(self._manifest(rollout, event, now))
+            self._backlog.put_nowait(self._manifest(metadata, event, now))
         except asyncio.QueueFull:
             self._metrics.events_dropped.inc()
 
@@ -81,8 +78,7 @@ class EventRecorder:
         except TimeoutError:
             _log.warning("%d events were not posted before the end", self._backlog.qsize())
 
-    def _manifest(self, rollout: ModelRollout, event: Emit, now: datetime) -> dict[str, Any]:
-        metadata = rollout.metadata
+    def _manifest(self, metadata: Mapping[str, Any], event: Emit, now: datetime) -> dict[str, Any]:
         unique = f"{metadata['name']}.{int(now.timestamp() * 1e6):x}{len(self._told):04x}"
         return {
             "apiVersion": EVENTS.api_version,

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from aiohttp import web
 
 from modelrollout.controller.own_metrics import OwnMetrics
+from modelrollout.controller.settings import CannotStartError
 
 _LONGEST_WAIT = 120.0
 """Seconds that a rollout may wait for a worker; a write may take 30 of them when the API server does not answer."""
@@ -60,6 +61,9 @@ async def serve(health: Health, metrics: OwnMetrics, *, port: int) -> AsyncItera
     """Answer on all addresses; yields the port.
 
     Port 0 takes a free one, on this machine only: IPv4 and IPv6 would get a different one each.
+
+    Raises:
+        CannotStartError: somebody else has the port.
     """
 
     async def get_metrics(_: web.Request) -> web.Response:
@@ -78,7 +82,12 @@ async def serve(health: Health, metrics: OwnMetrics, *, port: int) -> AsyncItera
     runner = web.AppRunner(application)
     await runner.setup()
     try:
-        await web.TCPSite(runner, None if port else "127.0.0.1", port).start()
+        try:
+            await web.TCPSite(runner, None if port else "127.0.0.1", port).start()
+        except OSError as error:
+            raise CannotStartError(
+                f"cannot listen on port {port}: {error.strerror}; choose another with --metrics-port"
+            ) from error
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()

@@ -62,9 +62,8 @@ class Informers:
     def watches(self, kind: str, namespace: str) -> bool:
         """See `Objects.watches`."""
         cache = self._others.get(kind)
-        return (
-            cache is not None and cache.kind in self._served and namespace in (*(self._namespaces or (namespace,)), "")
-        )
+        is_served = cache is not None and cache.kind in self._served
+        return is_served and (not self._namespaces or namespace in (*self._namespaces, ""))
 
     def on_event(self, kind: Kind, event: str | None, manifest: Live) -> None:
         """Take in what a watch tells: ADDED, MODIFIED, DELETED, or None for what it lists at its beginning."""
@@ -80,8 +79,7 @@ class Informers:
         kind = kind_of(manifest)
         if kind in CHILDREN and not is_ours(manifest):
             return
-        self._cache(kind).put(manifest)
-        if kind is MODEL_ROLLOUTS:
+        if self._cache(kind).put(manifest) and kind is MODEL_ROLLOUTS:
             self._note_gateways(manifest)
 
     async def refresh(self, kind: Kind, key: Key) -> None:
@@ -111,11 +109,18 @@ class Informers:
         except (NotFoundError, RefusedError) as error:
             if kind is MODEL_ROLLOUTS:
                 raise _MissingCRDError(f"cannot list ModelRollouts: {error}") from error
-            self._served.discard(kind)
-            if isinstance(error, RefusedError):
-                _log.warning("no permission to list %s, which is taken for not installed: %s", kind, error)
+            if isinstance(error, NotFoundError):
+                self._served.discard(kind)
+            else:
+                _log.warning("cannot list %s: %s", kind, error)
         else:
+            self._note_served(kind)
+
+    def _note_served(self, kind: Kind) -> None:
+        """A kind that is installed later may be what a rollout waits for."""
+        if kind not in self._served:
             self._served.add(kind)
+            self._enqueue_all(self._gateways, Priority.SWEEP)
 
     async def _list_namespace(self, kind: Kind, namespace: str) -> None:
         listed: set[Key] = set()

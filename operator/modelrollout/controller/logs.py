@@ -1,4 +1,7 @@
-"""Log lines, as text for people or as JSON for programs. Every line about a rollout says which, and which attempt."""
+"""Log lines, as text for people or as JSON for programs.
+
+Every line about a rollout says which, and which attempt where that is known.
+"""
 
 import logging
 from collections.abc import MutableMapping
@@ -22,8 +25,9 @@ _QUIET = {
 class RolloutLog(logging.LoggerAdapter[logging.Logger]):
     """A logger whose lines carry `namespace`, `name` and `attempt` of a rollout."""
 
-    def __init__(self, logger: logging.Logger, key: Key, attempt: int) -> None:
-        super().__init__(logger, {"namespace": key.namespace, "rollout": key.name, "attempt": attempt})
+    def __init__(self, logger: logging.Logger, key: Key, attempt: int | None = None) -> None:
+        known = {} if attempt is None else {"attempt": attempt}
+        super().__init__(logger, {"namespace": key.namespace, "rollout": key.name, **known})
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         kwargs["extra"] = {**(self.extra or {}), **kwargs.get("extra", {})}
@@ -49,14 +53,15 @@ def _json_formatter() -> logging.Formatter:
 
 
 class _TextFormatter(logging.Formatter):
-    """`TIME LEVEL [namespace/name#attempt] message`."""
+    """`TIME LEVEL [namespace/name#attempt] message`, with `[namespace/name]` where the attempt is not known."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)-7s %(subject)s%(message)s")
 
     def format(self, record: logging.LogRecord) -> str:
         name = getattr(record, "rollout", None)
-        record.subject = f"[{record.namespace}/{name}#{record.attempt}] " if name else ""  # type: ignore[attr-defined]
+        attempt = f"#{record.attempt}" if hasattr(record, "attempt") else ""
+        record.subject = f"[{record.namespace}/{name}{attempt}] " if name else ""  # type: ignore[attr-defined]
         return super().format(record)
 
 

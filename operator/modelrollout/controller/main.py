@@ -4,6 +4,7 @@ import asyncio
 import sys
 from datetime import timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import click
 
@@ -11,7 +12,7 @@ from modelrollout import __version__
 from modelrollout.api.quantities import parse_duration
 from modelrollout.controller.logs import LEVELS, configure
 from modelrollout.controller.run import run
-from modelrollout.controller.settings import Settings
+from modelrollout.controller.settings import CannotStartError, Settings
 
 
 class _Duration(click.ParamType[timedelta]):
@@ -29,9 +30,23 @@ class _Duration(click.ParamType[timedelta]):
         return duration
 
 
+class _HttpUrl(click.ParamType[str]):
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            parts = urlsplit(value)
+        except ValueError as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            self.fail(f"{value!r} is not a URL such as http://prometheus.monitoring:9090", param, ctx)
+        return str(value)
+
+
 @click.command(context_settings={"auto_envvar_prefix": "MODELROLLOUT", "show_default": True})
 @click.option(
     "--prometheus-url",
+    type=_HttpUrl(),
     help="Prometheus, or anything that answers its HTTP API. Without it no SLO can be judged.",
 )
 @click.option(
@@ -71,4 +86,8 @@ def main(**options: Any) -> None:
     """
     settings = Settings(**options)
     configure(log_format=settings.log_format, level=settings.log_level)
-    sys.exit(asyncio.run(run(settings)))
+    try:
+        status = asyncio.run(run(settings))
+    except CannotStartError as error:
+        raise click.ClickException(str(error)) from error
+    sys.exit(status)

@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
+
 from modelrollout.api.labels import FINALIZER, colour_name
+from modelrollout.api.objects import Live
 from modelrollout.api.owner import Rollout
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.spec import ModelRolloutSpec
@@ -19,7 +22,7 @@ from modelrollout.engine.snapshot import Obstacle, Snapshot, Workload
 from modelrollout.traffic.router import router_for
 from modelrollout.workloads import deployment
 
-ROUTE_SETTLES_WITHIN = timedelta(seconds=10)
+OBSTACLE_LASTS = timedelta(seconds=10)
 """After every change of a route its controllers need a moment; what they say against it until then means nothing."""
 
 
@@ -39,6 +42,14 @@ class Seen:
     @property
     def resource_version(self) -> str:
         return str(self.rollout.metadata["resourceVersion"])
+
+
+class UnreadableError(Exception):
+    """A rollout that does not fit the API of this operator: a CRD of another version let it in."""
+
+    def __init__(self, rollout: Live, error: ValidationError) -> None:
+        super().__init__("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()))
+        self.rollout = rollout
 
 
 class Observer:
@@ -68,9 +79,12 @@ class Observer:
         """What is known of a rollout; None when there is no such rollout.
 
         Raises:
-            pydantic.ValidationError: the object does not fit the API of this operator.
+            UnreadableError: the object does not fit the API of this operator.
         """
-        rollout = self._informers.rollouts.get(key)
+        try:
+            rollout = self._informers.rollouts.get(key)
+        except ValidationError as error:
+            raise UnreadableError(self._informers.rollouts.last_seen(key) or {}, error) from error
         if rollout is None:
             return None
         owner = Rollout(name=key.name, namespace=key.namespace, uid=rollout.metadata["uid"], spec=rollout.spec)
@@ -83,7 +97,9 @@ class Observer:
     def _snapshot(self, key: Key, rollout: ModelRollout, owner: Rollout) -> Snapshot:
         metadata, status = rollout.metadata, rollout.status
         workloads = self._workloads(key, metadata["generation"])
-        warmed, warm_up_error = self._warmed(key, status)
+        warmed, warm_up_error = self._warmed(key, metadata["generation"], status)
+        lasting, passing = self._route_obstacles(key, rollout, owner)
+        found = self._preflights.result(key, preflight_subject(rollout, status))
         return Snapshot(
             name=key.name,
             namespace=key.namespace,
@@ -93,8 +109,8 @@ class Observer:
             workloads=workloads,
             route=router_for(rollout.spec).observe(owner, self._informers, workloads),
             readings=self._readings.get(key),
-            obstacles=self._obstacles(key, rollout, owner),
-            preflighted=self._preflights.result(key, preflight_subject(rollout, status)) is not None,
+            obstacles=(*self._refused_traffic(key, metadata["generation"]), *lasting, *(found or ())),
+            preflighted=found is not None and not (passing and status.phase is Phase.PREPARING),
             warmed=warmed,
             warm_up_error=warm_up_error,
             deleting="deletionTimestamp" in metadata,
@@ -107,58 +123,71 @@ class Observer:
             live = self._informers.get(DEPLOYMENTS.kind, key.namespace, colour_name(key.name, colour))
             if live:
                 workloads[colour] = deployment.observe(live)
-        refusal = self._refusals.of_workload(key, generation=generation)
-        if refusal and isinstance(refusal.effect, ApplyWorkload):
-            colour = refusal.effect.colour
-            workloads[colour] = _refused(workloads.get(colour), refusal.effect, refusal.message)
+        for effect, message in self._refusals.of_workloads(key, generation=generation):
+            complaint = f"the API server refuses the Deployment: {message}"
+            seen = workloads.get(effect.colour)
+            if seen:
+                workloads[effect.colour] = replace(seen, message=complaint)
+            elif isinstance(effect, ApplyWorkload):
+                workloads[effect.colour] = _never_made(effect, complaint)
         return workloads
 
-    def _warmed(self, key: Key, status: ModelRolloutStatus) -> tuple[frozenset[tuple[Colour, int]], str]:
+    def _warmed(
+        self, key: Key, generation: int, status: ModelRolloutStatus
+    ) -> tuple[frozenset[tuple[Colour, int]], str]:
         if status.candidate is None:
             return frozenset(), ""
-        subject = (status.candidate.colour, status.candidate.attempt)
-        problem = self._warm_ups.result(key, subject)
+        warmed = (status.candidate.colour, status.candidate.attempt)
+        problem = self._warm_ups.result(key, warm_up_subject(*warmed, generation))
         if problem is None:
             return frozenset(), ""
-        return (frozenset(), problem) if problem else (frozenset({subject}), "")
+        return (frozenset(), problem) if problem else (frozenset({warmed}), "")
 
-    def _obstacles(self, key: Key, rollout: ModelRollout, owner: Rollout) -> tuple[Obstacle, ...]:
-        """What the API server refused, what the router sees in the way, and what the preflight found."""
-        refusal = self._refusals.of_traffic(key, generation=rollout.metadata["generation"])
-        refused = _traffic_refused(refusal.message) if refusal else ()
-        route = router_for(rollout.spec).obstacles(owner, self._informers)
-        if rollout.status.phase is not Phase.PREPARING:
-            route = self._lasting(key, route)
-        return (*refused, *route, *(self._preflights.result(key, preflight_subject(rollout, rollout.status)) or ()))
+    def _refused_traffic(self, key: Key, generation: int) -> list[Obstacle]:
+        """What the API server says against Services and route."""
+        return [
+            Obstacle(
+                condition="RouteReady", reason="RouteRefused", message=f"the API server refuses the route: {message}"
+            )
+            for message in self._refusals.of_traffic(key, generation=generation)
+        ]
 
-    def _lasting(self, key: Key, obstacles: tuple[Obstacle, ...]) -> tuple[Obstacle, ...]:
-        """Those that have been there for longer than a route takes to settle."""
+    def _route_obstacles(self, key: Key, rollout: ModelRollout, owner: Rollout) -> tuple[list[Obstacle], bool]:
+        """What the router has seen in the way for longer than a route takes to settle; and whether there is more.
+
+        What is there for a shorter time is not worth a word, but nobody begins a first stage on it.
+        """
         now, before = self._now(), self._in_the_way_since.pop(key, {})
+        obstacles = router_for(rollout.spec).obstacles(owner, self._informers)
         if not obstacles:
-            return ()
+            return [], False
         since = self._in_the_way_since[key] = {obstacle: before.get(obstacle, now) for obstacle in obstacles}
-        lasting = tuple(obstacle for obstacle in obstacles if now - since[obstacle] >= ROUTE_SETTLES_WITHIN)
-        if len(lasting) < len(obstacles):
-            self._look_again(key, ROUTE_SETTLES_WITHIN)
-        return lasting
+        lasting = [obstacle for obstacle in since if now - since[obstacle] >= OBSTACLE_LASTS]
+        passing = [since[obstacle] for obstacle in since if obstacle not in lasting]
+        if passing:
+            self._look_again(key, min(passing) + OBSTACLE_LASTS - now)
+        return lasting, bool(passing)
 
 
-def _refused(seen: Workload | None, effect: ApplyWorkload, message: str) -> Workload:
-    """The Deployment with the API server's words as its complaint, whether or not an older state of it is there."""
-    complaint = f"the API server refuses the Deployment: {message}"
-    if seen:
-        return replace(seen, message=complaint)
+def _never_made(effect: ApplyWorkload, complaint: str) -> Workload:
+    """A Deployment that is not there, with the reason."""
     return Workload(
-        revision=effect.revision, attempt=effect.attempt, desired=0, ready=0, settled=False, message=complaint
-    )
-
-
-def _traffic_refused(message: str) -> tuple[Obstacle, ...]:
-    return (
-        Obstacle(condition="RouteReady", reason="RouteRefused", message=f"the API server refuses the route: {message}"),
+        revision=effect.revision,
+        attempt=effect.attempt,
+        version="",
+        desired=0,
+        ready=0,
+        answering=0,
+        settled=False,
+        message=complaint,
     )
 
 
 def preflight_subject(rollout: ModelRollout, status: ModelRolloutStatus) -> tuple[int, int]:
     """What a preflight is about: with another attempt or another spec, it has to be made again."""
     return status.attempt, rollout.metadata["generation"]
+
+
+def warm_up_subject(colour: Colour, attempt: int, generation: int) -> tuple[Colour, int, int]:
+    """What a warm-up is about: with another spec it may be another request, or another port."""
+    return colour, attempt, generation

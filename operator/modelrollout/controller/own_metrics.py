@@ -30,11 +30,13 @@ class OwnMetrics:
         )
         self.rollouts = self._gauge("rollouts", "Rollouts by phase.", "phase")
         self.verdicts = self._counter(
-            "verdicts", "Readings of SLOs that differ from the one before, by verdict and reason.", "verdict", "reason"
+            "verdicts",
+            "Readings of SLOs that say something else than the one before, or see a breach on newer samples.",
+            *("verdict", "reason"),
         )
         self.breach_to_route_seconds = self._histogram(
             "breach_to_route_seconds",
-            "From the poll that saw the breach that takes a candidate back to the route being written.",
+            "From the first poll that saw the breach that takes a candidate back to the route being written.",
         )
         self.query_seconds = self._histogram(
             "prometheus_query_seconds",

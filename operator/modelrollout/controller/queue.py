@@ -16,6 +16,8 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
+_VOID_ALLOWED = 64
+
 
 class Priority(IntEnum):
     """Who goes first when there are more keys than workers."""
@@ -34,8 +36,9 @@ class Schedule(Generic[K]):
     def __init__(self) -> None:
         self._waiting: dict[K, tuple[Priority, float]] = {}
         """Ready keys: their priority, and since when they wait."""
-        self._due: dict[K, float] = {}
-        self._running: set[K] = set()
+        self._due: dict[K, tuple[float, Priority]] = {}
+        self._running: dict[K, Priority] = {}
+        """What is worked on, and how urgently."""
         self._ready_heap: list[tuple[Priority, int, K]] = []
         self._due_heap: list[tuple[float, int, K]] = []
         self._order = itertools.count()
@@ -49,12 +52,17 @@ class Schedule(Generic[K]):
         if key not in self._running:
             self._push_ready(key, priority)
 
-    def add_later(self, key: K, *, due: float) -> None:
-        """Work on the key at a time; the earliest counts. A run that begins before then makes it void."""
-        if due >= self._due.get(key, float("inf")):
-            return
-        self._due[key] = due
-        heapq.heappush(self._due_heap, (due, next(self._order), key))
+    def add_later(self, key: K, *, due: float, priority: Priority = Priority.CHANGE) -> None:
+        """Work on the key at a time; the earliest and the most urgent count. A run that begins before makes it void."""
+        earliest, most_urgent = self._due.get(key, (float("inf"), priority))
+        self._due[key] = (min(due, earliest), min(priority, most_urgent))
+        if due < earliest:
+            heapq.heappush(self._due_heap, (due, next(self._order), key))
+            self._drop_void()
+
+    def priority_of(self, key: K) -> Priority:
+        """How urgently a key is being worked on."""
+        return self._running[key]
 
     def pop(self, *, now: float) -> K | None:
         """The key to work on now, or None; it is nobody else's until `done`."""
@@ -64,20 +72,20 @@ class Schedule(Generic[K]):
             if key in self._running or self._waiting.get(key, (None,))[0] is not priority:
                 continue  # it was raised to a higher priority, or was worked on since
             del self._waiting[key]
-            self._due.pop(key, None)
-            self._running.add(key)
+            _, due_priority = self._due.pop(key, (now, priority))
+            self._running[key] = min(priority, due_priority)
             return key
         return None
 
     def done(self, key: K) -> None:
         """The work on a key has ended, well or badly."""
-        self._running.remove(key)
+        del self._running[key]
         if key in self._waiting:
             self._push_ready(key, self._waiting[key][0])
 
     def next_due(self) -> float | None:
         """When the next key becomes ready by itself."""
-        while self._due_heap and self._due.get(self._due_heap[0][2]) != self._due_heap[0][0]:
+        while self._due_heap and self._due.get(self._due_heap[0][2], (None,))[0] != self._due_heap[0][0]:
             heapq.heappop(self._due_heap)
         return self._due_heap[0][0] if self._due_heap else None
 
@@ -91,8 +99,14 @@ class Schedule(Generic[K]):
     def _promote_due(self, now: float) -> None:
         while (due := self.next_due()) is not None and due <= now:
             _, _, key = heapq.heappop(self._due_heap)
-            del self._due[key]
-            self.add(key, now=now)
+            _, priority = self._due.pop(key)
+            self.add(key, now=now, priority=priority)
+
+    def _drop_void(self) -> None:
+        """A rollout that holds for hours is looked at thousands of times; each look leaves a far-off time behind."""
+        if len(self._due_heap) > 2 * len(self._due) + _VOID_ALLOWED:
+            self._due_heap = [(due, next(self._order), key) for key, (due, _) in self._due.items()]
+            heapq.heapify(self._due_heap)
 
     def _push_ready(self, key: K, priority: Priority) -> None:
         heapq.heappush(self._ready_heap, (priority, next(self._order), key))
@@ -116,11 +130,11 @@ class Backoff(Generic[K]):
         self._bucket = float("-inf")
         """When the bucket was, or will be, as full as its burst allows to draw from."""
 
-    def delay(self, key: K, *, now: float, longest: float = float("inf")) -> float:
-        """Seconds to wait after one more failure of the key; for some failures less than the longest of all."""
+    def delay(self, key: K, *, now: float) -> float:
+        """Seconds to wait after one more failure of the key."""
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        by_key = min(self._first * 2.0 ** min(failures, 30), self._longest, longest) * self._spread()
+        by_key = min(self._first * 2.0 ** min(failures, 30), self._longest) * self._spread()
         return max(by_key, self._by_bucket(now))
 
     def forget(self, key: K) -> None:
@@ -156,10 +170,14 @@ class WorkQueue(Generic[K]):
         self._schedule.add_later(key, due=_now() + seconds)
         self._changed.set()
 
-    def retry(self, key: K, *, longest: float = float("inf")) -> float:
-        """Try the key again after a failure; returns the seconds until then. See `Backoff.delay`."""
-        delay = self._backoff.delay(key, now=_now(), longest=longest)
-        self.add_after(key, delay)
+    def retry(self, key: K, *, after: float | None = None) -> float:
+        """Try a key that is being worked on again, as urgently as now; returns the seconds until then.
+
+        Without a time, `Backoff.delay` says when.
+        """
+        delay = self._backoff.delay(key, now=_now()) if after is None else after
+        self._schedule.add_later(key, due=_now() + delay, priority=self._schedule.priority_of(key))
+        self._changed.set()
         return delay
 
     def forget(self, key: K) -> None:

@@ -1,6 +1,7 @@
 """What the judge said last of each rollout, and whether it is worth another look at it."""
 
 import random
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -41,26 +42,43 @@ class ReadingsBoard:
         self._spread = spread
         self._newest: dict[Key, Readings] = {}
         self._last_calls: dict[Key, _Call] = {}
+        self._unanswered: dict[Key, list[datetime]] = defaultdict(list)
 
     def post(self, key: Key, readings: Readings) -> None:
         """Take in the readings of one poll."""
         self._newest[key] = readings
         last = self._last_calls.get(key)
-        if last and readings.looked_at < last.again_at and not _is_news(last.readings, readings):
+        same = last is not None and _are_of_the_same(last.readings, readings)
+        before = last.readings.by_slo if last and same else {}
+        news = [slo for slo in readings.by_slo.values() if _is_news(before.get(slo.name), slo)]
+        for slo in news:
+            self._metrics.verdicts.labels(slo.verdict, slo.reason).inc()
+        if any(slo.verdict is Verdict.BREACH for slo in news):
+            self._unanswered[key].append(readings.looked_at)
+        if last and same and not news and readings.looked_at < last.again_at:
             return
         self._last_calls[key] = _Call(readings, again_at=readings.looked_at + REFRESH_AFTER * self._spread())
         self._enqueue(key, _priority(readings))
-        for slo in readings.by_slo.values():
-            self._metrics.verdicts.labels(slo.verdict, slo.reason).inc()
 
     def get(self, key: Key) -> Readings | None:
         """The newest readings."""
         return self._newest.get(key)
 
+    def answer(self, key: Key, readings: Readings) -> datetime | None:
+        """These readings have been acted on; when the first breach was seen that nobody had acted on before.
+
+        The poll that is acted on tells of a breach again, and may be much later: how long that took is the question.
+        """
+        seen = self._unanswered.pop(key, [])
+        if later := [at for at in seen if at > readings.looked_at]:
+            self._unanswered[key] = later
+        return min((at for at in seen if at <= readings.looked_at), default=None)
+
     def forget(self, key: Key) -> None:
         """Nobody looks at this rollout any more."""
         self._newest.pop(key, None)
         self._last_calls.pop(key, None)
+        self._unanswered.pop(key, None)
 
 
 def _priority(readings: Readings) -> Priority:
@@ -68,12 +86,12 @@ def _priority(readings: Readings) -> Priority:
     return Priority.BREACH if breach else Priority.CHANGE
 
 
-def _is_news(before: Readings, now: Readings) -> bool:
-    if (before.attempt, before.stage, before.by_slo.keys()) != (now.attempt, now.stage, now.by_slo.keys()):
+def _are_of_the_same(before: Readings, now: Readings) -> bool:
+    return (before.attempt, before.stage, before.by_slo.keys()) == (now.attempt, now.stage, now.by_slo.keys())
+
+
+def _is_news(before: SloStatus | None, now: SloStatus) -> bool:
+    """Another verdict, another reason, or a breach on newer samples."""
+    if before is None or (before.verdict, before.reason) != (now.verdict, now.reason):
         return True
-    return any(_says_something_else(before.by_slo[name], slo) for name, slo in now.by_slo.items())
-
-
-def _says_something_else(before: SloStatus, now: SloStatus) -> bool:
-    another_breach = now.verdict is Verdict.BREACH and now.at > before.at
-    return another_breach or (before.verdict, before.reason) != (now.verdict, now.reason)
+    return now.verdict is Verdict.BREACH and now.at > before.at

@@ -6,21 +6,20 @@ from datetime import datetime
 from time import perf_counter
 from typing import Protocol
 
-from pydantic import ValidationError
-
+from modelrollout.api.labels import FINALIZER
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import ModelRolloutStatus, Phase
 from modelrollout.controller.apply import Applier, Outcome
 from modelrollout.controller.background import Background
 from modelrollout.controller.client import ConflictError, RefusedError
+from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.kinds import Key
 from modelrollout.controller.logs import RolloutLog
-from modelrollout.controller.observe import Observer, Seen, preflight_subject
+from modelrollout.controller.observe import Observer, Seen, UnreadableError, preflight_subject
 from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.controller.queue import ClosedError, WorkQueue
 from modelrollout.controller.readings import ReadingsBoard
-from modelrollout.controller.refusals import AGAIN_AFTER
-from modelrollout.engine.effects import Decision, Watch
+from modelrollout.engine.effects import Decision, Emit, Watch
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.snapshot import Obstacle, Snapshot
 
@@ -29,7 +28,7 @@ _log = logging.getLogger(__name__)
 Decide = Callable[[Snapshot, datetime], Decision]
 _LEAST_WAIT = 0.1
 """Seconds: a time to come back that is over already must not keep a worker busy."""
-_AFTER_CONFLICTS = 0.2
+_AFTER_CONFLICT = 0.1
 """Seconds. What changed has been read again by then, and a version that does harm must not wait for others to stop."""
 
 Preflight = Callable[[Rollout, ModelRolloutStatus], Awaitable[tuple[Obstacle, ...]]]
@@ -55,6 +54,7 @@ class Reconciler:
         observer: Observer,
         decide: Decide,
         applier: Applier,
+        events: EventRecorder,
         judge: Judge,
         readings: ReadingsBoard,
         preflight: Preflight,
@@ -66,6 +66,7 @@ class Reconciler:
         self._observer = observer
         self._decide = decide
         self._applier = applier
+        self._events = events
         self._judge = judge
         self._readings = readings
         self._preflight = preflight
@@ -83,7 +84,7 @@ class Reconciler:
             try:
                 await self.reconcile(key)
             except Exception:
-                _log.exception("reconciling %s failed; trying again in %.1f s", key, self._queue.retry(key))
+                RolloutLog(_log, key).exception("trying again in %.1f s, because of an error", self._queue.retry(key))
             finally:
                 self._queue.done(key)
 
@@ -92,8 +93,8 @@ class Reconciler:
         started = perf_counter()
         try:
             seen = self._observer.look(key)
-        except ValidationError as error:
-            _log.error("%s does not fit the API of this operator, and is left alone: %s", key, error)
+        except UnreadableError as error:
+            self._leave_alone(key, error)
             return
         if seen is None:
             self._forget(key)
@@ -126,35 +127,53 @@ class Reconciler:
         key, log = seen.key, RolloutLog(_log, seen.key, outcome.status.attempt)
         if outcome.error and not isinstance(outcome.error, RefusedError):
             is_conflict = isinstance(outcome.error, ConflictError)
-            delay = self._queue.retry(key, longest=_AFTER_CONFLICTS if is_conflict else float("inf"))
+            delay = self._queue.retry(key, after=_AFTER_CONFLICT if is_conflict else None)
             level = logging.DEBUG if is_conflict else logging.WARNING
             log.log(level, "not everything was written; trying again in %.1f s: %s", delay, outcome.error)
             return
         self._queue.forget(key)
         if outcome.changed:
             self._queue.add(key)
-        least_wait = _LEAST_WAIT
-        if outcome.error:
+        if outcome.again_at:
             log.warning("the API server refuses a write: %s", outcome.error)
-            least_wait = AGAIN_AFTER.total_seconds()
-            self._queue.add_after(key, least_wait)
-        if decision.wake_at:
-            wait = (decision.wake_at - self._now()).total_seconds()
-            self._queue.add_after(key, wait if wait > 0 else least_wait)
+            self._queue.retry(key, after=self._seconds_until(outcome.again_at))
+        if decision.wake_at and (decision.wake_at > self._now() or not outcome.again_at):
+            self._queue.add_after(key, self._seconds_until(decision.wake_at))
+
+    def _seconds_until(self, moment: datetime) -> float:
+        return max((moment - self._now()).total_seconds(), _LEAST_WAIT)
 
     def _time_revert(self, seen: Seen, status: ModelRolloutStatus, outcome: Outcome) -> None:
-        """How long it took from the poll that saw the breach to the route."""
+        """How long it took from the first poll that saw the breach to the route."""
         readings, record = seen.snapshot.readings, status.last_revert
+        breach_seen_at = self._readings.answer(seen.key, readings) if readings else None
         begins = status.phase is Phase.REVERTING and seen.snapshot.status.phase is not Phase.REVERTING
-        if begins and record and record.reason == Reason.SLO_BREACHED and readings and outcome.traffic_moved_at:
-            took = outcome.traffic_moved_at - readings.looked_at
+        is_breach = begins and record is not None and record.reason == Reason.SLO_BREACHED
+        if is_breach and breach_seen_at and outcome.traffic_moved_at:
+            took = outcome.traffic_moved_at - breach_seen_at
             self._metrics.breach_to_route_seconds.observe(took.total_seconds())
 
-    def _forget(self, key: Key) -> None:
-        """The rollout is gone, and with it all that was remembered of it."""
+    def _leave_alone(self, key: Key, error: UnreadableError) -> None:
+        """Its spec cannot be read: what serves goes on serving, and nothing is looked at until it is changed."""
+        self._look_at_nothing(key)
+        metadata, status = error.rollout["metadata"], error.rollout.get("status") or {}
+        if "deletionTimestamp" in metadata:
+            waits = f"its deletion waits until it is corrected, or until the finalizer {FINALIZER} is removed by hand"
+        else:
+            waits = "it is left as it is until it is corrected"
+        message = f"It does not fit the API of this operator; {waits}: {error}"
+        self._events.emit(
+            metadata, Emit(type="Warning", reason="Unreadable", message=message), attempt=status.get("attempt", 0)
+        )
+
+    def _look_at_nothing(self, key: Key) -> None:
         self._judge.unwatch(key)
         self._readings.forget(key)
         self._preflights.forget(key)
+
+    def _forget(self, key: Key) -> None:
+        """The rollout is gone, and with it all that was remembered of it."""
+        self._look_at_nothing(key)
         self._observer.forget(key)
         self._applier.forget(key)
         self._metrics.note_phase(key, None)

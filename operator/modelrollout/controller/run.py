@@ -104,6 +104,7 @@ class Operator:
                 refusals=refusals,
                 now=_now,
             ),
+            events=self._events,
             judge=self._judging,
             readings=readings,
             preflight=self._judging.preflight,

@@ -5,6 +5,10 @@ from datetime import timedelta
 from typing import Literal
 
 
+class CannotStartError(Exception):
+    """The process cannot start as it was told to; the text says why, and what to change."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """Options of `modelrollout-operator`; see there for what they mean."""

@@ -8,7 +8,9 @@ selector.
 
 from datetime import timedelta
 
-from modelrollout.api.spec import ModelRolloutSpec, Unreachable
+from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.api.status import MOST_REACHABLE_WEIGHTS
+from modelrollout.api.traffic import Unreachable
 
 ROUTE_SETTLES = timedelta(seconds=2)
 """How long proxies may take to learn of a backend, or to forget it."""
@@ -48,12 +50,12 @@ def reachable_weight(spec: ModelRolloutSpec, weight: int) -> float:
     return share(candidate=pods, stable=spec.replicas)
 
 
-def reachable_weights(spec: ModelRolloutSpec, *, at_most: int = 128) -> list[float]:
-    """All weights that the router can reach, ascending; empty when it can reach every one."""
+def reachable_weights(spec: ModelRolloutSpec) -> list[float]:
+    """The smallest weights that the router can reach, ascending, and 100; empty when it can reach every one."""
     if not splits_by_pods(spec):
         return []
-    mixed = [share(candidate=pods, stable=spec.replicas) for pods in range(1, spec.replicas + 1)]
-    return [*mixed[: at_most - 1], 100.0]
+    pods = range(1, min(spec.replicas, MOST_REACHABLE_WEIGHTS - 1) + 1)
+    return [*(share(candidate=candidate, stable=spec.replicas) for candidate in pods), 100.0]
 
 
 def share(*, candidate: int, stable: int) -> float:

@@ -6,7 +6,7 @@ from modelrollout.api.labels import serving_selector
 from modelrollout.api.status import Condition, ConditionStatus, ModelRolloutStatus, Phase, WeightsStatus
 from modelrollout.engine.capacity import reachable_weight, reachable_weights
 from modelrollout.engine.effects import Emit
-from modelrollout.engine.move import Move, Waiting, evolve, ready_pods, route_share, warning
+from modelrollout.engine.move import Move, Waiting, answering_pods, evolve, route_share, warning
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.snapshot import Obstacle, Snapshot
 
@@ -25,7 +25,10 @@ def report(snapshot: Snapshot, move: Move, now: datetime) -> tuple[ModelRolloutS
         _stalled(status, move.waiting),
         *_preflight(snapshot),
     ]
-    conditions = _merge(status.conditions, wanted, snapshot.generation, now)
+    spoken_of = {condition.type for condition in wanted}
+    # what was found in the way of a candidate goes with it
+    before = [one for one in status.conditions if status.candidate or one.type in spoken_of]
+    conditions = _merge(before, wanted, snapshot.generation, now)
     told = _tell(status.conditions, snapshot.obstacles)
     return evolve(status, conditions=conditions, observed_generation=snapshot.generation), told
 
@@ -48,7 +51,7 @@ def _with_numbers(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRollou
         weights=weights,
         reachable_weights=reachable_weights(snapshot.spec),
         replicas=workload.total if workload else 0,
-        ready_replicas=ready_pods(snapshot, stable),
+        ready_replicas=answering_pods(snapshot, stable),
         selector=",".join(f"{label}={value}" for label, value in selector.items()),
     )
 
@@ -58,7 +61,7 @@ def _ready(snapshot: Snapshot, status: ModelRolloutStatus, waiting: Waiting | No
     if status.stable is None:
         reason, message = (waiting.reason, waiting.message) if waiting else (Reason.ATTEMPT_STARTED, "")
         return _condition(READY, _FALSE, reason, message)
-    if not ready_pods(snapshot, status.stable):
+    if not answering_pods(snapshot, status.stable):
         return _condition(READY, _FALSE, *_unavailable(snapshot, status))
     if waiting and waiting.needs_person:
         return _condition(READY, _FALSE, waiting.reason, waiting.message)
@@ -89,7 +92,7 @@ def _stalled(status: ModelRolloutStatus, waiting: Waiting | None) -> Condition:
 
 def _preflight(snapshot: Snapshot) -> list[Condition]:
     """One condition for each kind of obstacle; MetricsReady only says yes once somebody has looked."""
-    first = {obstacle.condition: obstacle for obstacle in reversed(snapshot.obstacles)}
+    first = _first_of_each(snapshot.obstacles)
     return [
         _condition(kind, _FALSE, first[kind].reason, _all_messages(kind, snapshot.obstacles))
         if kind in first
@@ -104,10 +107,14 @@ def _all_messages(kind: str, obstacles: tuple[Obstacle, ...]) -> str:
 
 
 def _tell(before: list[Condition], obstacles: tuple[Obstacle, ...]) -> tuple[Emit, ...]:
-    """An event for each obstacle whose reason the condition did not give already."""
+    """An event for each obstacle of a condition that gave another reason before, or none."""
     known = {(condition.type, condition.reason) for condition in before if condition.status is _FALSE}
-    fresh = [obstacle for obstacle in obstacles if (obstacle.condition, obstacle.reason) not in known]
-    return tuple(warning(obstacle.reason, obstacle.message) for obstacle in fresh)
+    fresh = {kind for kind, first in _first_of_each(obstacles).items() if (kind, first.reason) not in known}
+    return tuple(warning(one.reason, one.message) for one in obstacles if one.condition in fresh)
+
+
+def _first_of_each(obstacles: tuple[Obstacle, ...]) -> dict[str, Obstacle]:
+    return {obstacle.condition: obstacle for obstacle in reversed(obstacles)}
 
 
 def _condition(kind: str, status: ConditionStatus, reason: str, message: str) -> Condition:

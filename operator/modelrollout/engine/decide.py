@@ -4,8 +4,9 @@ from dataclasses import replace
 from datetime import datetime
 
 from modelrollout.api.status import ModelRolloutStatus, Phase
+from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.conditions import report
-from modelrollout.engine.deleting import deleting
+from modelrollout.engine.deleting import deleting, drains_first, taking_back
 from modelrollout.engine.effects import AddFinalizer, Decision, Emit, Watch
 from modelrollout.engine.idle import idle
 from modelrollout.engine.move import Move
@@ -23,7 +24,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     The shell carries the effects out and stops at the first that fails. It calls again at every change it sees, at
     `wake_at`, and at every new reading of what is watched; calling too often does no harm.
     """
-    if snapshot.deleting:
+    if snapshot.deleting and not drains_first(snapshot):
         return Decision(effects=tuple(deleting(snapshot)))
     if not snapshot.has_finalizer:
         return Decision(effects=(AddFinalizer(),), wake_at=now)
@@ -32,7 +33,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     status, told = report(noted, move, now)
     return Decision(
         effects=(*effects_for(snapshot, status, now), *move.events, *told),
-        wake_at=move.waiting.until if move.waiting else None,
+        wake_at=_wake_at(move, now),
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,
     )
@@ -52,6 +53,8 @@ def _move_on(snapshot: Snapshot, now: datetime) -> Move:
 def _move(snapshot: Snapshot, now: datetime) -> Move:
     """The phase decides. A status that lacks what its phase needs has been tampered with: start from what serves."""
     status = snapshot.status
+    if snapshot.deleting:
+        return taking_back(snapshot, now)
     match status.phase:
         case Phase.PREPARING if status.candidate:
             return preparing(snapshot, status.candidate, now)
@@ -60,6 +63,14 @@ def _move(snapshot: Snapshot, now: datetime) -> Move:
         case Phase.REVERTING if status.candidate:
             return reverting(snapshot, status.candidate, now)
     return idle(snapshot, now)
+
+
+def _wake_at(move: Move, now: datetime) -> datetime | None:
+    """When what it waits for is due, or when a candidate that has left is to go out of the route."""
+    left_at = move.status.left_at
+    out_at = left_at + ROUTE_SETTLES if left_at and now < left_at + ROUTE_SETTLES else None
+    due = move.waiting.until if move.waiting else None
+    return min(filter(None, (out_at, due)), default=None)
 
 
 def _with_own_obstacles(snapshot: Snapshot) -> Snapshot:

@@ -1,9 +1,34 @@
 """A ModelRollout that is being deleted: stable goes on serving through a plain Service and route, owned by nobody."""
 
+from datetime import datetime
+
 from modelrollout.api.spec import DeletionPolicy
+from modelrollout.api.status import Phase
 from modelrollout.engine.effects import Effect, Release, RemoveFinalizer, SetTraffic
-from modelrollout.engine.move import only_candidate_serves
+from modelrollout.engine.move import Move, answering_pods, only_candidate_serves
+from modelrollout.engine.reasons import Reason
+from modelrollout.engine.reverting import reverting
 from modelrollout.engine.snapshot import Snapshot
+from modelrollout.engine.transitions import revert
+
+
+def drains_first(snapshot: Snapshot) -> bool:
+    """Whether a candidate that has requests is to finish them, while stable can answer all others."""
+    status = snapshot.status
+    stays = snapshot.has_finalizer and snapshot.spec.deletion_policy is DeletionPolicy.RETAIN
+    in_traffic = status.candidate is not None and status.phase in (Phase.PROGRESSING, Phase.REVERTING)
+    return stays and in_traffic and answering_pods(snapshot, status.stable) > 0
+
+
+def taking_back(snapshot: Snapshot, now: datetime) -> Move:
+    """The candidate goes as in any revert, and nothing follows."""
+    candidate = snapshot.status.candidate
+    if candidate is None:
+        return Move(status=snapshot.status)
+    if snapshot.status.phase is Phase.REVERTING:
+        return reverting(snapshot, candidate, now)
+    message = "the ModelRollout is being deleted"
+    return revert(snapshot, candidate, now, reason=Reason.DELETED, message=message, may_retry=True)
 
 
 def deleting(snapshot: Snapshot) -> list[Effect]:
@@ -14,4 +39,6 @@ def deleting(snapshot: Snapshot) -> list[Effect]:
     if snapshot.spec.deletion_policy is DeletionPolicy.DELETE or stable is None:
         return [Release(keep=None), RemoveFinalizer()]
     keep = candidate if candidate and only_candidate_serves(snapshot, stable, candidate) else stable
-    return [SetTraffic(stable=keep.colour, attempt=keep.attempt), Release(keep=keep.colour), RemoveFinalizer()]
+    token = snapshot.route.token if snapshot.route else None
+    traffic = SetTraffic(stable=keep.colour, attempt=keep.attempt, token=token)
+    return [traffic, Release(keep=keep.colour), RemoveFinalizer()]

@@ -3,59 +3,83 @@
 from datetime import datetime
 
 from modelrollout.api.quantities import parse_duration
-from modelrollout.api.status import ColourStatus, Phase
-from modelrollout.engine.move import Move, Waiting, evolve, is_ready, normal, stamp, stays
+from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase
+from modelrollout.engine.move import Move, Waiting, evolve, is_ready, normal, route_share, stamp, stays
 from modelrollout.engine.reasons import Reason
+from modelrollout.engine.reverting import DRAIN
 from modelrollout.engine.revision import fingerprint_of, revision_of
+from modelrollout.engine.slos import clear_verdicts
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.transitions import restore, start_attempt
+from modelrollout.engine.transitions import adopt, restore, start_attempt
 
 
 def idle(snapshot: Snapshot, now: datetime) -> Move:
     """Start what the spec asks for, unless it is what serves already or what failed just now."""
     status = snapshot.status
+    serving = _serves_already(snapshot)
+    if status.stable is None and serving:
+        return adopt(snapshot, serving, now)
+    if status.previous and now >= _cold_at(snapshot, status.previous):
+        return _park(status, status.previous)
     wanted = revision_of(snapshot.name, snapshot.spec)
     if status.stable and status.stable.revision == wanted:
-        return _settle(snapshot, now)
+        return _settle(snapshot)
     if status.last_revert and status.last_revert.fingerprint == fingerprint_of(snapshot.spec):
         return _stuck(snapshot)
     if snapshot.spec.paused:
         message = f"paused: version {snapshot.spec.model.version} starts once spec.paused is false"
         return stays(status, Reason.PAUSED, message)
-    if status.previous and status.previous.revision == wanted:
+    if status.previous and status.previous.revision == wanted and status.previous.colour in snapshot.workloads:
         return _return_to(status.previous, snapshot, now)
+    if status.previous and now < status.previous.since + DRAIN:
+        message = f"version {status.previous.version} finishes its answers in {status.previous.colour}"
+        return stays(status, Reason.DRAINING, message, until=status.previous.since + DRAIN)
     return start_attempt(snapshot, now)
 
 
-def _settle(snapshot: Snapshot, now: datetime) -> Move:
-    """Nothing to try: forget the last failure, and let the version before go cold in time."""
-    status = evolve(snapshot.status, phase=Phase.IDLE)
+def _serves_already(snapshot: Snapshot) -> Colour | None:
+    """The colour that the route calls stable, if it answers; else one that answers requests."""
+    route = snapshot.route
+    if route is None:
+        return None
+    answering = [colour for colour, workload in snapshot.workloads.items() if workload.answering and workload.version]
+    stable = [colour for colour in answering if snapshot.workloads[colour].attempt == route.attempt]
+    return next((colour for colour in (*stable, *answering) if route_share(snapshot, colour) > 0), None)
+
+
+def _settle(snapshot: Snapshot) -> Move:
+    """Nothing to try: forget the last failure, and keep the version before warm for a while."""
+    status = evolve(clear_verdicts(snapshot.status), phase=Phase.IDLE)
     if status.last_revert:
         status = evolve(status, last_revert=evolve(status.last_revert, fingerprint=""))
     if status.previous is None:
         return Move(status=status)
-    cold_at = status.previous.since + parse_duration(snapshot.spec.rollback.keep_warm)
-    if now < cold_at:
-        return Move(
-            status=status,
-            waiting=Waiting(reason=Reason.SERVING, message=_warm_until(status.previous, cold_at), until=cold_at),
-        )
-    parked = normal(
-        Reason.PARKED, f"Version {status.previous.version} in {status.previous.colour} is parked at zero pods"
-    )
-    return Move(status=evolve(status, previous=None), events=(parked,), moved=True)
+    cold_at = _cold_at(snapshot, status.previous)
+    message = f"version {status.previous.version} stays warm in {status.previous.colour} until {stamp(cold_at)}"
+    return stays(status, Reason.SERVING, message, until=cold_at)
 
 
-def _warm_until(previous: ColourStatus, cold_at: datetime) -> str:
-    return f"version {previous.version} stays warm in {previous.colour} until {stamp(cold_at)}"
+def _cold_at(snapshot: Snapshot, previous: ColourStatus) -> datetime:
+    """When the version before may go; not before it has finished its answers."""
+    return previous.since + max(parse_duration(snapshot.spec.rollback.keep_warm), DRAIN)
+
+
+def _park(status: ModelRolloutStatus, previous: ColourStatus) -> Move:
+    told = normal(Reason.PARKED, f"Version {previous.version} in {previous.colour} is parked at zero pods")
+    return Move(status=evolve(status, previous=None), events=(told,), moved=True)
 
 
 def _return_to(previous: ColourStatus, snapshot: Snapshot, now: datetime) -> Move:
     """The version before is wanted again and still warm: no stages, it has served everything before."""
     if is_ready(snapshot, previous, pods=snapshot.spec.replicas):
         return restore(snapshot, previous, now)
-    message = f"waiting for all {snapshot.spec.replicas} pods of version {previous.version} in {previous.colour}"
-    return stays(snapshot.status, Reason.WAITING_FOR_PODS, message)
+    cold_at = _cold_at(snapshot, previous)
+    message = (
+        f"waiting for all {snapshot.spec.replicas} pods of version {previous.version} in {previous.colour}; "
+        f"without them it comes back by stages from {stamp(cold_at)} on"
+    )
+    waiting = Waiting(reason=Reason.WAITING_FOR_PODS, message=message, until=cold_at, needs_person=True)
+    return Move(status=snapshot.status, waiting=waiting)
 
 
 def _stuck(snapshot: Snapshot) -> Move:

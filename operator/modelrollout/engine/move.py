@@ -8,7 +8,7 @@ from modelrollout.api.base import ApiModel
 from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus
 from modelrollout.engine.effects import Emit
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.snapshot import Snapshot
+from modelrollout.engine.snapshot import Snapshot, Workload
 
 Part = TypeVar("Part", bound=ApiModel)
 
@@ -59,18 +59,24 @@ def warning(reason: str, message: str) -> Emit:
     return Emit(type="Warning", reason=reason, message=message)
 
 
-def ready_pods(snapshot: Snapshot, part: ColourStatus | None) -> int:
-    """Ready pods of a version, as far as known; pods of another revision in its colour do not count."""
-    workload = snapshot.workloads.get(part.colour) if part else None
-    if part is None or workload is None or workload.revision != part.revision:
-        return 0
-    return workload.ready
+def answering_pods(snapshot: Snapshot, part: ColourStatus | None) -> int:
+    """Pods of a version that get requests, as far as known."""
+    workload = _workload_of(snapshot, part) if part else None
+    return workload.answering if workload else 0
 
 
 def is_ready(snapshot: Snapshot, part: ColourStatus, *, pods: int) -> bool:
     """Whether a version surely has that many ready pods: its Deployment has been looked at since we last changed it."""
+    workload = _workload_of(snapshot, part)
+    return workload is not None and workload.settled and workload.ready >= pods
+
+
+def _workload_of(snapshot: Snapshot, part: ColourStatus) -> Workload | None:
+    """The Deployment of a version; one of another revision or attempt in its colour is not its own."""
     workload = snapshot.workloads.get(part.colour)
-    return workload is not None and workload.settled and ready_pods(snapshot, part) >= pods
+    if workload is None or (workload.revision, workload.attempt) != (part.revision, part.attempt):
+        return None
+    return workload
 
 
 def route_share(snapshot: Snapshot, colour: Colour) -> float:
@@ -83,8 +89,8 @@ def only_candidate_serves(snapshot: Snapshot, stable: ColourStatus | None, candi
     return (
         candidate is not None
         and route_share(snapshot, candidate.colour) > 0
-        and ready_pods(snapshot, candidate) > 0
-        and ready_pods(snapshot, stable) == 0
+        and answering_pods(snapshot, candidate) > 0
+        and answering_pods(snapshot, stable) == 0
     )
 
 

@@ -7,7 +7,7 @@ from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus
 from modelrollout.engine.capacity import candidate_replicas, reachable_weights, skips_unreachable
-from modelrollout.engine.move import Move, Waiting, evolve, is_ready, paused_time, stays
+from modelrollout.engine.move import Move, Waiting, evolve, is_ready, paused_time, stays, with_status
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Obstacle, Snapshot
@@ -29,7 +29,11 @@ def preparing(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
     if not candidate.warm:
         return _come_up(snapshot, candidate, pods, now)
     if not is_ready(snapshot, candidate, pods=pods):
-        return _wait_for_pods(snapshot, candidate, pods, now)
+        missing = with_status(snapshot, pods_missing_since=status.pods_missing_since or now)
+        return _wait_for_pods(missing, candidate, pods, now)
+    if status.pods_missing_since:
+        snapshot = with_status(snapshot, pods_missing_since=None)
+        status = snapshot.status
     if status.stable is None:
         return promote(snapshot, candidate, now)
     if snapshot.obstacles:
@@ -121,7 +125,7 @@ def _wait_for_pods(snapshot: Snapshot, candidate: ColourStatus, pods: int, now: 
     workload = snapshot.workloads.get(candidate.colour)
     trouble = f": {workload.message}" if workload and workload.message else ""
     missing = f"waiting for {pods} ready pods of version {candidate.version} in {candidate.colour}{trouble}"
-    return pods_overdue(snapshot, candidate, candidate.since, missing, now)
+    return pods_overdue(snapshot, candidate, snapshot.status.pods_missing_since or candidate.since, missing, now)
 
 
 def _blocked_by(obstacle: Obstacle) -> Waiting:

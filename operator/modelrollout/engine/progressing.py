@@ -3,17 +3,24 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from modelrollout.api.spec import OnDeadline
 from modelrollout.api.status import ColourStatus, SloStatus, StageStatus, Verdict
-from modelrollout.engine.capacity import ROUTE_SETTLES, candidate_replicas, reachable_weight, splits_by_pods
+from modelrollout.api.strategy import OnDeadline
+from modelrollout.engine.capacity import (
+    ROUTE_SETTLES,
+    candidate_replicas,
+    is_reachable,
+    reachable_weight,
+    skips_unreachable,
+    splits_by_pods,
+)
 from modelrollout.engine.effects import Emit
 from modelrollout.engine.move import (
     Move,
     Waiting,
+    answering_pods,
     evolve,
     is_ready,
     paused_time,
-    ready_pods,
     route_share,
     stamp,
     stays,
@@ -22,7 +29,7 @@ from modelrollout.engine.move import (
 )
 from modelrollout.engine.preparing import pods_overdue, supersede
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.slos import breached, fold, gravest, undecided, worth_writing
+from modelrollout.engine.slos import breached, fold, gravest, not_passing, worth_writing
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.stages import Stage, expand, next_stage
 from modelrollout.engine.transitions import back_to_preparing, enter_stage, promote, revert
@@ -59,11 +66,11 @@ def progressing(snapshot: Snapshot, candidate: ColourStatus, at: StageStatus, no
         return superseded
     here, stage = _find(snapshot, at)
     if stage is None:
-        return back_to_preparing(snapshot, f"Stage {at.name} is no longer in the strategy: the first stage again")
+        return back_to_preparing(snapshot, f"Stage {at.name} is no longer in the strategy: the first stage again", now)
     slos = fold(snapshot, now) if stage.weight else []
     seen = with_status(snapshot, stage=here, **_written(snapshot, slos))
     trial = _Trial(snapshot=seen, candidate=candidate, at=here, stage=stage, slos=slos, now=now)
-    move = _harm(trial) or _arrive(trial) or _leave(trial)
+    move = _harm(trial) or _pass_over(trial) or _arrive(trial) or _leave(trial)
     return replace(move, events=_first_breaches(snapshot, slos) + move.events)
 
 
@@ -96,11 +103,19 @@ def _harm(trial: _Trial) -> Move | None:
         times = f" {worst.breaches} times in a row" if worst.breaches > 1 else ""
         message = f"SLO {worst.name} breached{times}: {worst.message}"
         return revert(snapshot, candidate, trial.now, reason=Reason.SLO_BREACHED, message=message)
-    nobody = not ready_pods(snapshot, candidate) and ready_pods(snapshot, snapshot.status.stable)
+    nobody = not answering_pods(snapshot, candidate) and answering_pods(snapshot, snapshot.status.stable)
     if trial.stage.weight and nobody:
         message = f"version {candidate.version} has no ready pod left in {candidate.colour}"
         return revert(snapshot, candidate, trial.now, reason=Reason.CANDIDATE_UNAVAILABLE, message=message)
     return None
+
+
+def _pass_over(trial: _Trial) -> Move | None:
+    """With fewer pods than there were, this stage may be one that would have been left out."""
+    spec = trial.snapshot.spec
+    if is_reachable(spec, trial.stage.weight) or not skips_unreachable(spec) or spec.paused:
+        return None
+    return _advance(trial)
 
 
 def _arrive(trial: _Trial) -> Move | None:
@@ -147,7 +162,7 @@ def _undecided(trial: _Trial) -> Waiting | None:
     if not trial.has_its_pods:
         message = f"waiting for {trial.pods} ready pods of version {trial.candidate.version}"
         return Waiting(reason=Reason.WAITING_FOR_PODS, message=message)
-    open_slos = undecided(trial.slos)
+    open_slos = not_passing(trial.slos)
     if open_slos:
         names = ", ".join(f"{slo.name} ({slo.reason})" for slo in open_slos)
         return Waiting(reason=Reason.UNDECIDED, message=f"stage {trial.stage.name} waits for SLOs: {names}")

@@ -10,6 +10,7 @@ class Reason(StrEnum):
     ATTEMPT_STARTED = "AttemptStarted"
     STAGE_ENTERED = "StageEntered"
     PROMOTED = "Promoted"
+    ADOPTED = "Adopted"
     RESTORED = "Restored"
     PARKED = "Parked"
     REVERTING = "Reverting"
@@ -22,6 +23,7 @@ class Reason(StrEnum):
     STAGE_DEADLINE_EXCEEDED = "StageDeadlineExceeded"
     ABORTED = "Aborted"
     SUPERSEDED = "Superseded"
+    DELETED = "Deleted"
     STRATEGY_CHANGED = "StrategyChanged"
     # what it waits for
     WAITING_FOR_PODS = "WaitingForPods"
@@ -30,6 +32,7 @@ class Reason(StrEnum):
     WAITING_FOR_TRAFFIC = "WaitingForTraffic"
     HOLDING = "Holding"
     UNDECIDED = "Undecided"
+    NOT_LOOKED_AT = "NotLookedAt"
     UNDECIDED_AT_DEADLINE = "UndecidedAtDeadline"
     DRAINING = "Draining"
     PAUSED = "Paused"

@@ -2,11 +2,13 @@
 
 from datetime import datetime, timedelta
 
-from modelrollout.api.status import ColourStatus, Phase
+from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase
 from modelrollout.engine.capacity import ROUTE_SETTLES
-from modelrollout.engine.move import Move, Waiting, evolve, normal, ready_pods, route_share, stays
+from modelrollout.engine.move import Move, Waiting, answering_pods, evolve, normal, route_share, stays
 from modelrollout.engine.reasons import Reason
+from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Snapshot
+from modelrollout.engine.transitions import stand_in
 
 DRAIN = timedelta(seconds=10)
 """From the decision to the end of the candidate's pods: data planes take a moment to follow, answers to end."""
@@ -16,14 +18,16 @@ def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
     """Wait for the route to be back and the pods to drain, then give the colour up."""
     status, record = snapshot.status, snapshot.status.last_revert
     if route_share(snapshot, candidate.colour) > 0:
-        if not ready_pods(snapshot, status.stable):
-            return _keep_serving(snapshot, candidate)
-        return stays(status, Reason.WAITING_FOR_TRAFFIC, "waiting for the route to show all requests on stable")
-    drained_at = record.at + DRAIN if record and record.stage else now
-    if now < drained_at:
-        message = f"version {candidate.version} finishes its answers"
-        out_at = drained_at - DRAIN + ROUTE_SETTLES
-        return stays(status, Reason.DRAINING, message, until=out_at if now < out_at else drained_at)
+        if not answering_pods(snapshot, status.stable):
+            return _keep_serving(snapshot, candidate, now)
+        return _wait_for_route(status, now)
+    if status.left_at and now < status.left_at + DRAIN:
+        return stays(
+            status,
+            Reason.DRAINING,
+            f"version {candidate.version} finishes its answers",
+            until=status.left_at + DRAIN,
+        )
     stuck = record is not None and bool(record.fingerprint)
     done = evolve(status, phase=Phase.REVERTED if stuck else Phase.IDLE, candidate=None)
     served = f"version {status.stable.version} serves all requests" if status.stable else "nothing serves yet"
@@ -31,8 +35,21 @@ def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
     return Move(status=done, events=(told,), moved=True)
 
 
-def _keep_serving(snapshot: Snapshot, candidate: ColourStatus) -> Move:
-    """Better a doubtful answer than none: with no ready stable pod the candidate keeps what it has."""
+def _wait_for_route(status: ModelRolloutStatus, now: datetime) -> Move:
+    """The candidate leaves when the route says so, however long that takes to be written."""
+    if status.left_at is None or now - status.left_at > ROUTE_SETTLES:
+        status = evolve(status, left_at=now)
+    return stays(status, Reason.WAITING_FOR_TRAFFIC, "waiting for the route to show all requests on stable")
+
+
+def _keep_serving(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
+    """Better a doubtful answer than none: with no ready stable pod the candidate keeps what it has.
+
+    If yet another version is wanted, that one takes the place of the stable pods that are gone.
+    """
+    stable, wanted = snapshot.status.stable, revision_of(snapshot.name, snapshot.spec)
+    if stable and not snapshot.deleting and wanted not in (stable.revision, candidate.revision):
+        return stand_in(snapshot, candidate, now)
     message = f"no pod of the stable version is ready; version {candidate.version} keeps its requests until one is"
     waiting = Waiting(reason=Reason.STABLE_UNAVAILABLE, message=message, needs_person=True)
     return Move(status=snapshot.status, waiting=waiting)

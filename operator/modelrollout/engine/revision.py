@@ -6,8 +6,8 @@ from typing import Any
 
 from modelrollout.api.spec import ModelRolloutSpec
 
-_NOT_AN_ATTEMPT = {"replicas", "paused", "deletionPolicy"}
-"""Autoscalers, people who pause and people who tidy up do not ask for another try of a version that was taken back."""
+_NO_OTHER_TRY: Any = {"replicas": True, "paused": True, "deletion_policy": True, "model": {"metadata"}}
+"""Autoscalers, people who pause, take notes or tidy up do not ask for another try of a version that was taken back."""
 
 
 def revision_of(name: str, spec: ModelRolloutSpec) -> str:
@@ -17,10 +17,13 @@ def revision_of(name: str, spec: ModelRolloutSpec) -> str:
 
 
 def fingerprint_of(spec: ModelRolloutSpec) -> str:
-    """Hash of all that can make a failed version worth another try."""
-    return _digest({key: value for key, value in spec.to_wire().items() if key not in _NOT_AN_ATTEMPT})
+    """Hash of all that can make a failed version worth another try.
+
+    Defaults are left out: an option that comes with a later release must not try again what this one took back.
+    """
+    return _digest(spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NO_OTHER_TRY))
 
 
 def _digest(value: Any) -> str:
-    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    canonical = json.dumps(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -3,9 +3,10 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
-from modelrollout.api.spec import Slo
+from modelrollout.api.slo import Slo
 from modelrollout.api.status import ModelRolloutStatus, SloStatus, Verdict
 from modelrollout.engine.move import evolve
+from modelrollout.engine.reasons import Reason
 from modelrollout.engine.snapshot import Snapshot
 
 MAX_READING_AGE = timedelta(seconds=15)
@@ -36,7 +37,7 @@ def breached(spec_slos: Iterable[Slo], current: Iterable[SloStatus]) -> SloStatu
     return next((slo for slo in current if slo.breaches >= allowed[slo.name]), None)
 
 
-def undecided(current: Iterable[SloStatus]) -> list[SloStatus]:
+def not_passing(current: Iterable[SloStatus]) -> list[SloStatus]:
     """SLOs that do not pass."""
     return [slo for slo in current if slo.verdict is not Verdict.PASS]
 
@@ -64,7 +65,7 @@ def _count(slo: Slo, before: SloStatus | None, reading: SloStatus | None, now: d
         return SloStatus(
             name=slo.name,
             verdict=Verdict.INCONCLUSIVE,
-            reason="NotLookedAt",
+            reason=Reason.NOT_LOOKED_AT,
             message="no fresh look at this SLO; waiting for the next poll of Prometheus",
             breaches=breaches,
             at=at,

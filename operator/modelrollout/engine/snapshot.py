@@ -14,10 +14,14 @@ class Workload:
 
     revision: str
     attempt: int
+    version: str
+    """The version of the model that its pods are told to serve."""
     desired: int
     """spec.replicas."""
     ready: int
-    """Ready pods of the newest template; pods of an older one count for nothing."""
+    """Ready pods of the newest template: only they say that a version is up."""
+    answering: int
+    """Ready pods of any template: they get requests, as while somebody restarts a Deployment."""
     settled: bool
     """The Deployment controller has seen the newest spec, so `ready` speaks of it."""
     total: int = 0
@@ -31,8 +35,10 @@ class Route:
     """What the router shows: the share of each colour in per cent, as last seen; None before it exists."""
 
     shares: Mapping[Colour, float]
+    attempt: int = 0
+    """The attempt that is stable, as the routing object shows it; 0 when it does not."""
     token: str = ""
-    """resourceVersion of the routing object: it is written under that, so that a stale view moves nothing."""
+    """Which object, and which state of it, was seen: it is written under that, so that a stale view moves nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)

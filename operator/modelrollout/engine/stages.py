@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from modelrollout.api.quantities import parse_duration
-from modelrollout.api.spec import BlueGreen, Canary, ModelRolloutSpec, OnDeadline, Step
+from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.api.strategy import BlueGreen, Canary, OnDeadline, Step
 from modelrollout.engine.capacity import is_reachable, skips_unreachable
 
 

@@ -4,24 +4,25 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from modelrollout.api.status import Colour, ColourStatus, Phase, RevertStatus, StageStatus
-from modelrollout.engine.move import Move, evolve, normal, warning
+from modelrollout.engine.move import Move, answering_pods, evolve, normal, route_share, warning
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.revision import fingerprint_of, revision_of
 from modelrollout.engine.slos import clear_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.stages import expand
 
-_FRESH_CLOCKS = {"paused_at": None, "paused_seconds": 0.0}
+_FRESH_CLOCKS = {"paused_at": None, "paused_seconds": 0.0, "pods_missing_since": None}
 
 
 def start_attempt(snapshot: Snapshot, now: datetime) -> Move:
     """Give the spec's version the colour that does not serve, and a number."""
     status, model = snapshot.status, snapshot.spec.model
-    attempt = status.attempt + 1
+    attempt = last_attempt(snapshot) + 1
+    revision = revision_of(snapshot.name, snapshot.spec)
     candidate = ColourStatus(
-        colour=status.stable.colour.other if status.stable else Colour.BLUE,
+        colour=status.stable.colour.other if status.stable else _first_colour(snapshot, revision),
         version=model.version,
-        revision=revision_of(snapshot.name, snapshot.spec),
+        revision=revision,
         attempt=attempt,
         since=now,
     )
@@ -32,10 +33,39 @@ def start_attempt(snapshot: Snapshot, now: datetime) -> Move:
         candidate=candidate,
         previous=None,
         stage=None,
+        left_at=None,
         **_FRESH_CLOCKS,
     )
     message = f"Attempt {attempt}: preparing version {model.version} in {candidate.colour}"
     return Move(status=started, events=(normal(Reason.ATTEMPT_STARTED, message),), moved=True)
+
+
+def last_attempt(snapshot: Snapshot) -> int:
+    """Number of the newest attempt; a status that was lost does not make the numbers of pods be given again."""
+    return max(snapshot.status.attempt, *(workload.attempt for workload in snapshot.workloads.values()), 0)
+
+
+def _first_colour(snapshot: Snapshot, revision: str) -> Colour:
+    """Blue, unless what is left of an earlier ModelRollout has this very revision, or requests, elsewhere."""
+    holding = [colour for colour, workload in snapshot.workloads.items() if workload.revision == revision]
+    without_requests = [colour for colour in Colour if route_share(snapshot, colour) == 0]
+    return next(iter([*holding, *without_requests]), Colour.BLUE)
+
+
+def adopt(snapshot: Snapshot, colour: Colour, now: datetime) -> Move:
+    """What serves already is stable: the ModelRollout was made anew, or its status was lost."""
+    workload = snapshot.workloads[colour]
+    stable = ColourStatus(
+        colour=colour,
+        version=workload.version,
+        revision=workload.revision,
+        attempt=workload.attempt,
+        since=now,
+        warm=True,
+    )
+    adopted = evolve(snapshot.status, stable=stable, attempt=last_attempt(snapshot))
+    message = f"Version {stable.version} serves from {colour} already"
+    return Move(status=adopted, events=(normal(Reason.ADOPTED, message),), moved=True)
 
 
 def enter_stage(snapshot: Snapshot, index: int, now: datetime) -> Move:
@@ -46,6 +76,7 @@ def enter_stage(snapshot: Snapshot, index: int, now: datetime) -> Move:
         clear_verdicts(snapshot.status),
         phase=Phase.PROGRESSING,
         stage=StageStatus(index=index, count=len(stages), name=stage.name, weight=stage.weight, entered_at=now),
+        left_at=None,
         **_FRESH_CLOCKS,
     )
     message = f"Stage {stage.name} ({index + 1} of {len(stages)}): {stage.weight} % of the requests to the candidate"
@@ -97,15 +128,27 @@ def revert(
         message=message[:1024],
         at=now,
     )
-    reverting = evolve(status, phase=Phase.REVERTING, stage=None, last_revert=record, **_FRESH_CLOCKS)
+    left_at = now if status.stage and answering_pods(snapshot, status.stable) else status.left_at
+    reverting = evolve(status, phase=Phase.REVERTING, stage=None, left_at=left_at, last_revert=record, **_FRESH_CLOCKS)
     tell = normal if may_retry else warning
     event = tell(Reason.REVERTING, f"Taking version {candidate.version} back: {reason}: {message}")
     return Move(status=reverting, events=(event,), moved=True)
 
 
-def back_to_preparing(snapshot: Snapshot, message: str) -> Move:
+def stand_in(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
+    """The candidate answers and stable does not: it serves until the version that is wanted now is there."""
+    status = snapshot.status
+    stood_in = evolve(
+        clear_verdicts(status), phase=Phase.IDLE, stable=evolve(candidate, since=now), candidate=None, left_at=None
+    )
+    gone = status.stable.version if status.stable else "none"
+    message = f"Version {candidate.version} serves in place of version {gone}, which has no ready pod"
+    return Move(status=stood_in, events=(warning(Reason.STABLE_UNAVAILABLE, message),), moved=True)
+
+
+def back_to_preparing(snapshot: Snapshot, message: str, now: datetime) -> Move:
     """The stages changed under the rollout: weight 0 and the first stage again, with the same pods."""
-    preparing = evolve(clear_verdicts(snapshot.status), phase=Phase.PREPARING, stage=None, **_FRESH_CLOCKS)
+    preparing = evolve(clear_verdicts(snapshot.status), phase=Phase.PREPARING, stage=None, left_at=now, **_FRESH_CLOCKS)
     return Move(status=preparing, events=(normal(Reason.STRATEGY_CHANGED, message),), moved=True)
 
 

@@ -18,7 +18,7 @@ from modelrollout.engine.effects import (
     WarmUp,
     WriteStatus,
 )
-from modelrollout.engine.move import is_ready, only_candidate_serves, ready_pods, route_share
+from modelrollout.engine.move import answering_pods, is_ready, only_candidate_serves, route_share
 from modelrollout.engine.preparing import first_replicas
 from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Snapshot, Workload
@@ -47,9 +47,13 @@ def effects_for(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -
 
 def _traffic(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> SetTraffic | None:
     """Where the requests go; None when nothing serves yet, or when moving them would leave them without an answer."""
-    if status.stable is None or only_candidate_serves(snapshot, status.stable, status.candidate):
+    if status.stable is None:
         return None
     weight = _weight(snapshot, status, status.candidate, now) if status.candidate and snapshot.route else 0
+    if only_candidate_serves(snapshot, status.stable, status.candidate) and weight < route_share(
+        snapshot, status.stable.colour.other
+    ):
+        return None
     # a route that is not there yet starts with stable alone; the candidate's share can rise once it is seen
     return SetTraffic(
         stable=status.stable.colour,
@@ -66,15 +70,16 @@ def _in_route(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> 
     The candidate in its stages and for a moment after them, and the version before as long as it could take over.
     """
     if status.candidate:
-        record = status.last_revert
-        leaves = status.phase is Phase.REVERTING and record is not None and now < record.at + ROUTE_SETTLES
+        leaves = status.left_at is not None and now < status.left_at + ROUTE_SETTLES
         return status.candidate.colour if leaves or status.phase is Phase.PROGRESSING else None
-    return status.previous.colour if status.previous and ready_pods(snapshot, status.previous) else None
+    return status.previous.colour if status.previous and answering_pods(snapshot, status.previous) else None
 
 
 def _takes_back(snapshot: Snapshot, status: ModelRolloutStatus) -> bool:
-    """The decision is to give the candidate nothing any more: nothing may come before that, and nothing stop it."""
-    return status.phase is Phase.REVERTING and snapshot.status.phase is not Phase.REVERTING
+    """The candidate is to have nothing any more: nothing may come before that, and nothing stop it."""
+    if status.phase is not Phase.REVERTING or status.candidate is None:
+        return False
+    return snapshot.status.phase is not Phase.REVERTING or route_share(snapshot, status.candidate.colour) > 0
 
 
 def _moves(snapshot: Snapshot, wanted: SetTraffic) -> bool:
@@ -104,8 +109,9 @@ def _weight_by_pods(snapshot: Snapshot, stage: StageStatus, candidate: ColourSta
         )
         if carries_all:
             return 100
-    mixed = share(candidate=ready_pods(snapshot, candidate), stable=ready_pods(snapshot, snapshot.status.stable))
-    if not 0 < mixed <= stage.weight:
+    stable_pods = answering_pods(snapshot, snapshot.status.stable)
+    mixed = share(candidate=answering_pods(snapshot, candidate), stable=stable_pods)
+    if mixed == 0 or (mixed > stage.weight and stable_pods):
         return 0
     return min(max(int(mixed), 1), 99)
 
@@ -124,7 +130,14 @@ def _changes_pods(snapshot: Snapshot, effects: list[_PodEffect]) -> bool:
 def _changes(seen: Workload | None, effect: _PodEffect) -> bool:
     if seen is None or seen.desired != effect.replicas:
         return True
-    return isinstance(effect, ApplyWorkload) and seen.revision != effect.revision
+    return _replaces(seen, effect)
+
+
+def _replaces(seen: Workload, effect: _PodEffect) -> bool:
+    """Whether there will be other pods than those that are there: the attempt is one of their labels."""
+    if not isinstance(effect, ApplyWorkload):
+        return False
+    return (seen.revision, seen.attempt) != (effect.revision, effect.attempt)
 
 
 def _takes_pods_away(snapshot: Snapshot, effect: _PodEffect) -> bool:
@@ -132,7 +145,7 @@ def _takes_pods_away(snapshot: Snapshot, effect: _PodEffect) -> bool:
     seen = snapshot.workloads.get(effect.colour)
     if seen is None:
         return False
-    return effect.replicas < seen.desired or (isinstance(effect, ApplyWorkload) and seen.revision != effect.revision)
+    return effect.replicas < seen.desired or _replaces(seen, effect)
 
 
 def _workload(snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour) -> _PodEffect | None:
@@ -149,13 +162,14 @@ def _workload(snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour) ->
 def _candidate_workload(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus) -> _PodEffect | None:
     """The candidate's pods for the present stage. A version taken back keeps its pods until it has drained."""
     described = candidate.revision == revision_of(snapshot.name, snapshot.spec)
-    workload = snapshot.workloads.get(candidate.colour)
-    replaces_serving = workload and workload.revision != candidate.revision and route_share(snapshot, candidate.colour)
-    if status.phase is Phase.REVERTING or not described or replaces_serving:
+    if status.phase is Phase.REVERTING or not described:
         return None
+    replicas = first_replicas(snapshot.spec, status)
     if status.phase is Phase.PROGRESSING and status.stage:
-        return _apply(candidate, max(candidate_replicas(snapshot.spec, status.stage.weight), 1))
-    return _apply(candidate, first_replicas(snapshot.spec, status))
+        replicas = max(candidate_replicas(snapshot.spec, status.stage.weight), 1)
+    wanted, seen = _apply(candidate, replicas), snapshot.workloads.get(candidate.colour)
+    answers = seen is not None and seen.ready > 0 and route_share(snapshot, candidate.colour) > 0
+    return None if seen and answers and _replaces(seen, wanted) else wanted
 
 
 def _apply(part: ColourStatus, replicas: int) -> ApplyWorkload:

@@ -14,11 +14,14 @@ from modelrollout.api.status import SloStatus, Verdict
 from modelrollout.judge.ledger import Coverage
 
 _MESSAGE_LENGTH = 1024
+_MIN_SAMPLES = 50
+"""Of an SLO that does not say how many requests decide."""
+
 _ROUNDING = 1e-9
 """Two ways to write one share (0.1% and 1 of 1000) differ by rounding at most."""
 
 
-class Reason(StrEnum):
+class VerdictReason(StrEnum):
     """Why an SLO has its verdict."""
 
     WITHIN_LIMIT = "WithinLimit"
@@ -34,6 +37,7 @@ class Reason(StrEnum):
     PROMETHEUS_UNAVAILABLE = "PrometheusUnavailable"
     NOT_ON_BUCKET_EDGE = "ThresholdNotOnBucketEdge"
     PENDING = "Pending"
+    NOT_LOOKED_AT = "NotLookedAt"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,36 +56,39 @@ def judge_counts(slo: Slo, counts: Counts, coverage: Coverage, *, now: datetime)
     """
     at = datetime.fromtimestamp(coverage.newest, tz=now.tzinfo) if coverage.newest is not None else now
     if not coverage.current:
-        message = f"the candidate was scraped {describe(now - at)} ago, and not again"
-        return undecided(slo, Reason.STALE_SCRAPE, message, at=at)
+        return _gone(slo, coverage, at, now)
+    if not (math.isfinite(counts.bad) and math.isfinite(counts.total)):
+        message = f"the counters yield {counts.bad:g} of {counts.total:g} requests, not finite numbers"
+        return undecided(slo, VerdictReason.NOT_A_NUMBER, message, at=at)
     if counts.total <= 0:
         return _silent(slo, counts, coverage, at)
     value = counts.bad / counts.total
     evidence = {"value": value, "limit": parse_number(slo.limit), "samples": round(counts.total), "at": at}
     message = _count_message(slo, counts)
-    if counts.total < slo.min_samples:
-        message = f"{message}; fewer than {slo.min_samples} requests decide nothing"
-        return _status(slo, Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES, message, **evidence)
+    least = _MIN_SAMPLES if slo.min_samples is None else slo.min_samples
+    if counts.total < least:
+        message = f"{message}; fewer than {least} requests decide nothing"
+        return _status(slo, Verdict.INCONCLUSIVE, VerdictReason.TOO_FEW_SAMPLES, message, **evidence)
     if _exceeds(value, parse_number(slo.limit)):
-        return _status(slo, Verdict.BREACH, Reason.ABOVE_LIMIT, message, **evidence)
+        return _status(slo, Verdict.BREACH, VerdictReason.ABOVE_LIMIT, message, **evidence)
     if coverage.down:
         message = f"{message}, but {_down(coverage)}"
-        return _status(slo, Verdict.INCONCLUSIVE, Reason.TARGET_DOWN, message, **evidence)
-    return _status(slo, Verdict.PASS, Reason.WITHIN_LIMIT, message, **evidence)
+        return _status(slo, Verdict.INCONCLUSIVE, VerdictReason.TARGET_DOWN, message, **evidence)
+    return _status(slo, Verdict.PASS, VerdictReason.WITHIN_LIMIT, message, **evidence)
 
 
 def judge_value(slo: Slo, value: float, *, at: datetime) -> SloStatus:
     """Verdict of a free query that yielded one value, as of the newest sample behind it."""
     if not math.isfinite(value):
-        return undecided(slo, Reason.NOT_A_NUMBER, f"the query yields {value}, not a finite number", at=at)
+        return undecided(slo, VerdictReason.NOT_A_NUMBER, f"the query yields {value}, not a finite number", at=at)
     limit = parse_number(slo.limit)
     message = f"the query yields {value:.6g}, limit {slo.limit}"
     if _exceeds(value, limit):
-        return _status(slo, Verdict.BREACH, Reason.ABOVE_LIMIT, message, value=value, limit=limit, at=at)
-    return _status(slo, Verdict.PASS, Reason.WITHIN_LIMIT, message, value=value, limit=limit, at=at)
+        return _status(slo, Verdict.BREACH, VerdictReason.ABOVE_LIMIT, message, value=value, limit=limit, at=at)
+    return _status(slo, Verdict.PASS, VerdictReason.WITHIN_LIMIT, message, value=value, limit=limit, at=at)
 
 
-def undecided(slo: Slo, reason: Reason, message: str, *, at: datetime) -> SloStatus:
+def undecided(slo: Slo, reason: VerdictReason, message: str, *, at: datetime) -> SloStatus:
     """The status of an SLO about which nothing can be told."""
     return _status(slo, Verdict.INCONCLUSIVE, reason, message, limit=parse_number(slo.limit), at=at)
 
@@ -93,14 +100,22 @@ def describe(length: timedelta) -> str:
     return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
 
 
+def _gone(slo: Slo, coverage: Coverage, at: datetime, now: datetime) -> SloStatus:
+    if coverage.newest is None:
+        message = "Prometheus never got an answer from the candidate, and scrapes it no more"
+        return undecided(slo, VerdictReason.TARGET_DOWN, message, at=at)
+    message = f"the candidate was scraped {describe(now - at)} ago, and not again"
+    return undecided(slo, VerdictReason.STALE_SCRAPE, message, at=at)
+
+
 def _silent(slo: Slo, counts: Counts, coverage: Coverage, at: datetime) -> SloStatus:
     if coverage.down:
-        return undecided(slo, Reason.TARGET_DOWN, f"{_down(coverage)}; no request was counted", at=at)
+        return undecided(slo, VerdictReason.TARGET_DOWN, f"{_down(coverage)}; no request was counted", at=at)
     message = f"the candidate was scraped and had no request, last {describe(counts.span)}"
-    return undecided(slo, Reason.NO_TRAFFIC, message, at=at)
+    return undecided(slo, VerdictReason.NO_TRAFFIC, message, at=at)
 
 
-def _status(slo: Slo, verdict: Verdict, reason: Reason, message: str, **evidence: object) -> SloStatus:
+def _status(slo: Slo, verdict: Verdict, reason: VerdictReason, message: str, **evidence: object) -> SloStatus:
     return SloStatus.model_validate(
         {"name": slo.name, "verdict": verdict, "reason": reason, "message": message[:_MESSAGE_LENGTH], **evidence}
     )

@@ -1,5 +1,6 @@
 """One question for many rollouts: raw samples of everything that is watched, sorted into ledgers."""
 
+import logging
 import math
 import re
 from collections import defaultdict
@@ -7,8 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelrollout.judge.ledger import Ledger, Sample, Scrapes, Series
-from modelrollout.metrics.prometheus import Matrix, RawSeries, Trouble
+from modelrollout.metrics.prometheus import Matrix, QueryError, RawSeries, Trouble
 from modelrollout.metrics.templates import UP, Arm, ArmKey, Template
+
+_log = logging.getLogger(__name__)
 
 BASE = 60.0
 """Seconds that the first question goes back beyond the window: what a series was before is what it counts from."""
@@ -93,8 +96,9 @@ class Feed:
             known = self._known.get(name) or self._known.setdefault(name, self._classify(raw.labels))
             if known.tallies is None or raw.samples[-1][0] <= known.newest:
                 continue
-            samples = [Sample(time, float(value)) for time, value in raw.samples if time > known.newest]
-            known.newest = samples[-1].time
+            new = [Sample(time, float(value)) for time, value in raw.samples if time > known.newest]
+            known.newest = new[-1].time
+            samples = [sample for sample in new if math.isfinite(sample.value)]  # no count is anything else
             if raw.labels["__name__"] == UP:
                 up[known.target] += samples
             else:
@@ -126,7 +130,7 @@ def questions(feeds: Iterable[Feed], *, now: float) -> list[Question]:
 
 
 def absorb(question: Question, answer: Matrix | Trouble, *, now: float) -> None:
-    """Hand an answer, given at `now`, to the feeds that it is for."""
+    """Hand an answer, given at `now`, to the feeds that it is for; what one cannot read is no trouble of the others."""
     if not isinstance(answer, Matrix):
         for feed in question.feeds:
             feed.fail(answer)
@@ -136,7 +140,11 @@ def absorb(question: Question, answer: Matrix | Trouble, *, now: float) -> None:
     for raw in answer.series:
         of_arm[key_in(raw.labels)].append(raw)
     for feed in question.feeds:
-        feed.absorb(of_arm.get(feed.key, ()), now)
+        try:
+            feed.absorb(of_arm.get(feed.key, ()), now)
+        except Exception as error:
+            _log.exception("the series of %s cannot be read", feed.arm)
+            feed.fail(QueryError(f"the answer of Prometheus cannot be read: {error!r}"))
 
 
 def _selector(feeds: Sequence[Feed], now: float) -> str:

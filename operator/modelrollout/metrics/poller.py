@@ -1,6 +1,7 @@
 """One poller for all rollouts: it asks Prometheus while something is watched, and tells what every SLO says."""
 
 import asyncio
+import logging
 import math
 import time
 from collections import defaultdict
@@ -14,11 +15,14 @@ from modelrollout.api.spec import ServerKind
 from modelrollout.api.status import SloStatus
 from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Readings
+from modelrollout.judge.thresholds import VerdictReason, undecided
 from modelrollout.metrics.batch import Feed, absorb, questions
-from modelrollout.metrics.prometheus import Matrix, Source
-from modelrollout.metrics.queries import FreeQuery, Scope
+from modelrollout.metrics.prometheus import Matrix, QueryError, Source
+from modelrollout.metrics.queries import LONGEST_REST, FreeQuery, Scope
 from modelrollout.metrics.readings import read
 from modelrollout.metrics.templates import Arm, load, template_for
+
+_log = logging.getLogger(__name__)
 
 Key = tuple[str, str]
 """Namespace and name of a rollout."""
@@ -30,7 +34,6 @@ _LONGEST_BACKOFF = 5.0
 _QUERY_LOAD = 0.25
 """Share of one core that free queries may cost Prometheus, all of them together, as far as the longest rest allows."""
 
-_LONGEST_REST = 30.0
 _QUERIES_AT_ONCE = 4
 
 
@@ -72,9 +75,15 @@ class _Watched:
         )
 
     def _read(self, slo: Slo, now: datetime) -> SloStatus:
-        if slo.name in self.queries:
-            return self.queries[slo.name].status
-        return read(slo, self.feeds[template_for(slo, self.target.server).name], now)
+        """What one SLO says; numbers that cannot be judged hurt no other."""
+        try:
+            if slo.name in self.queries:
+                return self.queries[slo.name].read(now)
+            return read(slo, self.feeds[template_for(slo, self.target.server).name], now)
+        except Exception as error:
+            _log.exception("SLO %s cannot be judged: %s", slo.name, self.target.watch)
+            message = f"the answer of Prometheus cannot be judged: {error!r}"
+            return undecided(slo, VerdictReason.QUERY_ERROR, message, at=now)
 
 
 class Poller:
@@ -160,11 +169,16 @@ class Poller:
     async def _ask(self, key: Key, query: FreeQuery) -> None:
         async with self._turns:
             started = time.monotonic()
-            await query.look(self._source, self._clock())
+            now = self._clock()
+            try:
+                await query.look(self._source, now)
+            except Exception as error:
+                _log.exception("a query of %s/%s cannot be judged", *key)
+                query.fail(QueryError(f"the answer of Prometheus cannot be judged: {error!r}"), now)
             ended = time.monotonic()
         queries = sum(len(watched.queries) for watched in self._watched.values())
         rest = (ended - started) * queries / _QUERY_LOAD
-        query.due = ended + min(_LONGEST_REST, max(self._interval, rest))
+        query.due = ended + min(LONGEST_REST.total_seconds(), max(self._interval, rest))
         self._tell(key)
 
     def _tell(self, key: Key) -> None:

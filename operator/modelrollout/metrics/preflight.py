@@ -15,7 +15,7 @@ from modelrollout.api.slo import BuiltInMetric, Slo
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.engine.snapshot import Obstacle
 from modelrollout.metrics.prometheus import ManySeries, NoData, QueryError, Single, Source, Unavailable, Value
-from modelrollout.metrics.queries import Scope, metric_names
+from modelrollout.metrics.queries import Scope, basis, newest_sample
 from modelrollout.metrics.readings import off_the_edges
 from modelrollout.metrics.templates import (
     ATTEMPT_LABEL,
@@ -110,15 +110,19 @@ async def _check_query(source: Source, slo: Slo, scope: Scope) -> Obstacle | Una
             return _invalid(slo, scope, f"it yields {count} series where one is wanted; aggregate them")
         case NoData():
             return await _check_names(source, slo, scope)
-    return None
+    newest = await newest_sample(source, basis(_filled(slo, scope)))
+    return _invalid(slo, scope, newest.message) if isinstance(newest, QueryError) else None
 
 
-async def _check_names(source: Source, slo: Slo, scope: Scope) -> Obstacle | Unavailable | None:
-    """A query that yields nothing may only lack traffic, unless it asks for metrics that exist nowhere."""
+async def _check_names(source: Source, slo: Slo, scope: Scope) -> Obstacle | None:
+    """A query that yields nothing may only lack traffic, unless it asks for metrics that exist nowhere.
+
+    Not everything that speaks Prometheus's API can tell what exists; nothing is wrong with the query then.
+    """
     known = await source.names()
     if not isinstance(known, frozenset):
-        return known if isinstance(known, Unavailable) else None
-    for name in metric_names(_filled(slo, scope)):
+        return None
+    for name in basis(_filled(slo, scope)).names:
         if not ({name} | {name.removesuffix(suffix) for suffix in _DERIVED}) & known:
             nearest = await asyncio.to_thread(difflib.get_close_matches, name, known, n=1)
             hint = f"; did you mean {nearest[0]}?" if nearest else ""

@@ -22,6 +22,8 @@ _CONNECT_TIMEOUT = 1.0
 _ERROR_LENGTH = 300
 _BAD_QUERY = {400, 422}
 """Answers to a query that does not parse or cannot be carried out; every other status is Prometheus's own trouble."""
+_ANNOTATIONS = ("PromQL info", "PromQL warning")
+"""How warnings begin that are remarks on the query; any others say that the answer lacks something."""
 _WARNINGS_WITHIN = 16_384
 """Bytes at the end of an answer in which its warnings are looked for, so that a large one is not decoded twice."""
 
@@ -159,8 +161,10 @@ class _Session(requests.Session):
             raise _RefusedError(_error_in(response))
         if response.status_code != 200:
             raise requests.HTTPError(f"it answers {response.status_code} {response.reason}")
-        if b'"warnings"' in response.content[-_WARNINGS_WITHIN:] and (warnings := response.json().get("warnings")):
-            raise _RefusedError(f"only a partial answer: {'; '.join(warnings)}")
+        if b'"warnings"' in response.content[-_WARNINGS_WITHIN:]:
+            warnings = response.json().get("warnings") or []
+            if lacking := [warning for warning in warnings if not warning.startswith(_ANNOTATIONS)]:
+                raise _RefusedError(f"only a partial answer: {'; '.join(lacking)}")
         return response
 
 
@@ -181,7 +185,7 @@ class _Lane:
                 return QueryError(str(error)[:_ERROR_LENGTH])
             except (TimeoutError, requests.Timeout):
                 return Unavailable(f"Prometheus did not answer within {timeout:g} s")
-            except (requests.JSONDecodeError, KeyError, TypeError):
+            except (requests.JSONDecodeError, LookupError, TypeError):
                 return Unavailable("what answers at the Prometheus URL does not speak its API")
             except requests.RequestException as error:
                 return Unavailable(f"Prometheus cannot be asked: {_cause(error)}"[:_ERROR_LENGTH])

@@ -5,7 +5,7 @@ from datetime import datetime
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.slo import BuiltInMetric, Slo
 from modelrollout.api.status import SloStatus
-from modelrollout.judge.thresholds import Counts, Reason, judge_counts, undecided
+from modelrollout.judge.thresholds import Counts, VerdictReason, judge_counts, undecided
 from modelrollout.metrics.batch import Feed
 from modelrollout.metrics.prometheus import QueryError, Unavailable
 from modelrollout.metrics.templates import (
@@ -25,13 +25,13 @@ def read(slo: Slo, feed: Feed, now: datetime) -> SloStatus:
     """What an SLO with a built-in metric says by what its feed has so far."""
     match feed.trouble:
         case Unavailable(message):
-            return undecided(slo, Reason.PROMETHEUS_UNAVAILABLE, message, at=now)
+            return undecided(slo, VerdictReason.PROMETHEUS_UNAVAILABLE, message, at=now)
         case QueryError(message):
-            return undecided(slo, Reason.QUERY_ERROR, message, at=now)
+            return undecided(slo, VerdictReason.QUERY_ERROR, message, at=now)
     if not feed.template.wanted(slo):
-        return undecided(slo, Reason.NOT_ON_BUCKET_EDGE, off_the_edges(slo, feed.template), at=now)
+        return undecided(slo, VerdictReason.NOT_ON_BUCKET_EDGE, off_the_edges(slo, feed.template), at=now)
     if feed.looked_at is None:
-        return undecided(slo, Reason.PENDING, "not looked at yet", at=now)
+        return undecided(slo, VerdictReason.PENDING, "not looked at yet", at=now)
     coverage = feed.ledger.coverage(now.timestamp())
     if not coverage.known:
         return _absent(slo, feed, now)
@@ -65,10 +65,10 @@ def _absent(slo: Slo, feed: Feed, now: datetime) -> SloStatus:
     attribution = feed.template.attribution
     if isinstance(attribution, OneLabel):
         message = f'Prometheus has no series with {attribution.label}="{feed.key[0]}" lately'
-        return undecided(slo, Reason.NO_DATA, message, at=now)
+        return undecided(slo, VerdictReason.NO_DATA, message, at=now)
     arm = feed.arm
     message = (
         f"Prometheus scrapes no pod of the candidate: no target in namespace {arm.namespace} with "
         f'{NAME_LABEL}="{arm.rollout}", {COLOUR_LABEL}="{arm.colour}", {ATTEMPT_LABEL}="{arm.attempt}"'
     )
-    return undecided(slo, Reason.TARGET_DOWN, message, at=now)
+    return undecided(slo, VerdictReason.TARGET_DOWN, message, at=now)

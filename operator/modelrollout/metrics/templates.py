@@ -211,7 +211,7 @@ class Template(_Data):
         if name == f"{histogram}_count":
             return frozenset({TIMED} if self.durations.matches(series) else ())
         if name == f"{histogram}_bucket":
-            return frozenset({within(float(series["le"]))} if self.durations.matches(series) else ())
+            return frozenset({within(float(series.get("le", "nan")))} if self.durations.matches(series) else ())
         counters = {REQUESTS: self.requests, FAILED: self.failed}
         if not any(counter.series == name for counter in counters.values()):
             return None

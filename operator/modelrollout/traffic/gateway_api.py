@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from modelrollout.api.labels import ATTEMPT, VARIANT_HEADER, colour_name
-from modelrollout.api.manifests import fenced
+from modelrollout.api.labels import ATTEMPT, VARIANT_HEADER, attempt_of, colour_name
+from modelrollout.api.manifests import fence_of, fenced
 from modelrollout.api.objects import Live, Manifest, Objects
 from modelrollout.api.owner import Rollout
-from modelrollout.api.spec import GatewayApiRouter, ParentRef
 from modelrollout.api.status import Colour
+from modelrollout.api.traffic import GatewayApiRouter, ParentRef
 from modelrollout.engine.effects import SetTraffic
 from modelrollout.engine.snapshot import Obstacle, Route, Workload
 from modelrollout.traffic.gateway_status import look_for_obstacles
@@ -45,7 +45,7 @@ class GatewayApi:
         route = objects.get("HTTPRoute", rollout.namespace, rollout.name)
         if route is None:
             return None
-        return Route(shares=_shares(rollout, route), token=route["metadata"]["resourceVersion"])
+        return Route(shares=_shares(rollout, route), attempt=attempt_of(route), token=fence_of(route))
 
     def obstacles(self, rollout: Rollout, objects: Objects) -> tuple[Obstacle, ...]:
         """Gateways, listeners and classes that are missing, and what their controllers say against the HTTPRoute."""

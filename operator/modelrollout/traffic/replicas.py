@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 
-from modelrollout.api.labels import ATTEMPT, COLOUR
-from modelrollout.api.manifests import fenced
+from modelrollout.api.labels import ATTEMPT, COLOUR, attempt_of
+from modelrollout.api.manifests import fence_of, fenced
 from modelrollout.api.objects import Live, Manifest, Objects
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import Colour
+from modelrollout.engine.capacity import share
 from modelrollout.engine.effects import SetTraffic
 from modelrollout.engine.snapshot import Obstacle, Route, Workload
 
@@ -26,7 +27,7 @@ class Replicas:
             return None
         selector = service["spec"].get("selector") or {}
         selected = [colour for colour in Colour if selector.get(COLOUR, colour) == colour]
-        return Route(shares=_shares(selected, workloads), token=service["metadata"]["resourceVersion"])
+        return Route(shares=_shares(selected, workloads), attempt=attempt_of(service), token=fence_of(service))
 
     def obstacles(self, rollout: Rollout, objects: Objects) -> tuple[Obstacle, ...]:  # noqa: ARG002
         """None: a Service needs nobody else."""
@@ -49,5 +50,4 @@ def _shares(selected: list[Colour], workloads: Mapping[Colour, Workload]) -> dic
     if len(selected) == 1:
         return {colour: 100.0 if colour in selected else 0.0 for colour in Colour}
     ready = {colour: workloads[colour].ready if colour in workloads else 0 for colour in Colour}
-    total = sum(ready.values())
-    return {colour: 100 * pods / total if total else 0.0 for colour, pods in ready.items()}
+    return {colour: share(candidate=ready[colour], stable=ready[colour.other]) for colour in Colour}

@@ -19,7 +19,7 @@ class Router(Protocol):
     def render(self, rollout: Rollout, traffic: SetTraffic) -> list[Manifest]:
         """The objects that split the requests so, in the order to write them: the one that moves traffic comes first.
 
-        That one carries the token of `traffic` as its resourceVersion, so that a write on a stale view is refused, and
+        That one carries the token of `traffic` as its fence, so that a write on a stale view is refused, and
         the stable attempt as a label, so that views from before a promotion are stale.
         """
 

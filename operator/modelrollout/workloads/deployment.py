@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modelrollout.api.labels import ATTEMPT, COLOUR, REVISION, VERSION, colour_name, serving_selector
+from modelrollout.api.labels import ATTEMPT, COLOUR, REVISION, VERSION, attempt_of, colour_name, serving_selector
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.owner import Rollout
 from modelrollout.api.template import MODEL_ENVIRONMENT
@@ -51,14 +51,16 @@ def observe(deployment: Live) -> Workload:
     """What a Deployment shows. Of the ready pods, as many as may be of an older template are left out."""
     metadata, spec, status = deployment["metadata"], deployment["spec"], deployment.get("status") or {}
     labels = metadata.get("labels") or {}
-    attempt = labels.get(ATTEMPT, "")
+    of_pods = spec["template"].get("metadata", {}).get("labels") or {}
     total, updated = status.get("replicas", 0), status.get("updatedReplicas", 0)
     outdated = max(total - updated, 0)
     return Workload(
         revision=labels.get(REVISION, ""),
-        attempt=int(attempt) if attempt.isdecimal() else 0,
+        attempt=attempt_of(deployment),
+        version=of_pods.get(VERSION, ""),
         desired=spec.get("replicas", 1),
         ready=max(status.get("readyReplicas", 0) - outdated, 0),
+        answering=status.get("readyReplicas", 0),
         settled=status.get("observedGeneration", 0) >= metadata.get("generation", 1),
         total=total,
         message=_complaint(status.get("conditions") or []),

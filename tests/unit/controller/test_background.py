@@ -44,6 +44,15 @@ class Work:
         return result
 
 
+async def test_a_bug_is_logged_with_the_rollout_it_hit(
+    background: Background[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    background.ensure(KEY, "attempt 1", Work(RuntimeError("a bug")))
+    await ended()
+    (record,) = caplog.records
+    assert (vars(record)["namespace"], vars(record)["rollout"]) == KEY
+
+
 async def ended() -> None:
     """Let the work that was begun come to its end."""
     for _ in range(5):

@@ -7,7 +7,6 @@ from datetime import timedelta
 import pytest
 
 from modelrollout.api.objects import Live, Manifest
-from modelrollout.api.rollout import ModelRollout
 from modelrollout.controller.client import UnavailableError
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.own_metrics import OwnMetrics
@@ -42,9 +41,9 @@ async def recorder(api: FakeApi, clock: Clock, metrics: OwnMetrics) -> AsyncIter
         await posting
 
 
-def subject(name: str = "scorer") -> ModelRollout:
-    manifest = rollout()
-    return ModelRollout.model_validate({**manifest, "metadata": {**manifest["metadata"], "name": name, "uid": name}})
+def subject(name: str = "scorer") -> dict[str, str]:
+    """The metadata of a rollout."""
+    return {**rollout()["metadata"], "name": name, "uid": name}
 
 
 async def test_an_event_says_what_happened_to_which_rollout(recorder: EventRecorder, api: FakeApi) -> None:
@@ -74,6 +73,13 @@ async def test_the_same_again_within_ten_minutes_is_left_out(
     await recorder.drain(seconds=5)
     assert [event["regarding"]["name"] for event in api.events] == ["scorer", "other", "scorer"]
     assert len({event["metadata"]["name"] for event in api.events}) == 3
+
+
+async def test_the_same_of_another_attempt_is_told(recorder: EventRecorder, api: FakeApi) -> None:
+    recorder.emit(subject(), PROMOTED, attempt=2)
+    recorder.emit(subject(), PROMOTED, attempt=3)
+    await recorder.drain(seconds=5)
+    assert len(api.events) == 2
 
 
 async def test_a_long_message_is_cut_between_characters(recorder: EventRecorder, api: FakeApi) -> None:

@@ -1,3 +1,4 @@
+import socket
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -6,6 +7,7 @@ import pytest
 
 from modelrollout.controller.health import Health, serve
 from modelrollout.controller.own_metrics import OwnMetrics
+from modelrollout.controller.settings import CannotStartError
 from unit.controller.fake_cluster import Clock
 
 
@@ -73,3 +75,15 @@ async def test_serves_its_metrics_as_prometheus_reads_them(client: httpx.AsyncCl
     answer = await client.get("/metrics")
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
     assert 'modelrollout_rollouts{phase="Idle"} 0.0' in answer.text
+
+
+async def test_a_port_that_is_taken_is_named_with_the_way_out(health: Health) -> None:
+    with socket.socket() as taken:
+        taken.bind(("", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            CannotStartError, match=f"cannot listen on port {port}: .*choose another with --metrics-port"
+        ):
+            async with serve(health, OwnMetrics(), port=port):
+                pass

@@ -166,6 +166,41 @@ async def test_kinds_that_are_not_installed_or_not_allowed_are_known_as_not_watc
     assert informers.watches("HTTPRoute", "ml"), "it was installed meanwhile"
 
 
+async def test_one_refused_list_does_not_unlearn_a_kind_and_a_404_does(enqueued: Listener) -> None:
+    api = Restricted()
+    informers = make(api, enqueued)
+    await informers.list_all()
+    api.errors = {"HTTPRoute": [RefusedError("forbidden: the role is being replaced")]}
+    await informers.list_all()
+    assert informers.watches("HTTPRoute", "ml")
+    api.errors = {"HTTPRoute": [NotFoundError("no such kind")]}
+    await informers.list_all()
+    assert not informers.watches("HTTPRoute", "ml")
+
+
+async def test_a_kind_that_is_installed_later_is_noticed_by_a_list(enqueued: Listener) -> None:
+    api = Restricted(HTTPRoute=[NotFoundError("no such kind")])
+    api.put(rollout(traffic=GATEWAY_ROUTER))
+    informers = make(api, enqueued)
+    await informers.list_all()
+    enqueued.take()
+    await informers.list_all()
+    assert enqueued.take() == [(KEY, Priority.SWEEP)]
+    assert informers.watches("HTTPRoute", "ml")
+    await informers.list_all()
+    assert enqueued.take() == []
+
+
+def test_the_answer_to_an_old_write_does_not_bring_its_gateways_back(informers: Informers, enqueued: Listener) -> None:
+    informers.on_event(MODEL_ROLLOUTS, "MODIFIED", written(5))
+    informers.learn(written(4, traffic=GATEWAY_ROUTER))
+    enqueued.take()
+    gateway = gateway_objects()[0]
+    gateway["metadata"]["resourceVersion"] = "6"
+    informers.on_event(GATEWAYS, "ADDED", gateway)
+    assert enqueued.take() == []
+
+
 async def test_lists_are_tried_until_they_succeed(enqueued: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modelrollout.controller.informers._LONGEST_WAIT", 0)
     api = Restricted(
@@ -185,7 +220,8 @@ async def test_only_what_lies_in_its_namespaces_is_looked_at(api: FakeApi, enque
     api.put(elsewhere)
     informers = make(api, enqueued, "ml")
     await informers.list_all()
-    assert list(informers.rollouts) == [KEY]
+    assert len(informers.rollouts) == 1
+    assert informers.rollouts.get(KEY)
     assert GATEWAY_CLASSES not in informers.kinds, "a role for a namespace cannot allow it"
     assert not informers.watches("GatewayClass", "")
     assert informers.watches("Gateway", "ml")

@@ -1,6 +1,7 @@
 import json
 import logging
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
@@ -9,7 +10,7 @@ from modelrollout.controller import main as module
 from modelrollout.controller.kinds import Key
 from modelrollout.controller.logs import RolloutLog, configure
 from modelrollout.controller.main import main
-from modelrollout.controller.settings import Settings
+from modelrollout.controller.settings import CannotStartError, Settings
 
 
 @pytest.fixture
@@ -81,6 +82,10 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
         (["--resync=0s"], "must be longer than zero"),
         (["--workers=0"], "0 is not in the range"),
         (["--log-format=xml"], "'xml' is not one of"),
+        (["--prometheus-url=prometheus:9090"], "'prometheus:9090' is not a URL such as http://"),
+        (["--prometheus-url=http://"], "'http://' is not a URL such as http://"),
+        (["--prometheus-url=ftp://prometheus"], "'ftp://prometheus' is not a URL such as http://"),
+        (["--prometheus-url=http://[prometheus"], "Invalid IPv6 URL"),
     ],
 )
 def test_wrong_options_are_refused_with_their_name(options: list[str], complaint: str) -> None:
@@ -88,6 +93,24 @@ def test_wrong_options_are_refused_with_their_name(options: list[str], complaint
     assert result.exit_code == 2
     assert complaint in result.output
     assert options[0].split("=")[0] in result.output
+
+
+@pytest.mark.usefixtures("_restored_logging")
+def test_without_a_cluster_it_says_what_to_set(tmp_path: Path) -> None:
+    result = CliRunner().invoke(main, [], env={"KUBECONFIG": str(tmp_path / "absent"), "KUBERNETES_SERVICE_HOST": None})
+    assert result.exit_code == 1
+    assert "Error: no cluster to work in" in result.output
+    assert "set KUBECONFIG" in result.output
+
+
+def test_what_keeps_it_from_starting_is_said_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run(settings: Settings) -> int:
+        raise CannotStartError(f"cannot listen on port {settings.metrics_port}")
+
+    monkeypatch.setattr(module, "run", run)
+    monkeypatch.setattr(module, "configure", lambda **_: None)
+    result = CliRunner().invoke(main, ["--metrics-port=80"])
+    assert (result.exit_code, result.output) == (1, "Error: cannot listen on port 80\n")
 
 
 @pytest.fixture
@@ -119,8 +142,10 @@ def test_json_lines_say_which_rollout_and_which_attempt(capsys: pytest.CaptureFi
 def test_text_lines_say_so_too_and_others_say_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     configure(log_format="text", level="info")
     RolloutLog(logging.getLogger("x"), Key("ml", "scorer"), 3).info("promoted")
+    RolloutLog(logging.getLogger("x"), Key("ml", "scorer")).info("looked at")
     logging.getLogger("x").info("ready")
     logging.getLogger("kopf.objects").info("Handler 'deployments' succeeded.")
-    first, second = capsys.readouterr().err.splitlines()
+    first, second, third = capsys.readouterr().err.splitlines()
     assert first.endswith("INFO    [ml/scorer#3] promoted")
-    assert second.endswith("INFO    ready")
+    assert second.endswith("INFO    [ml/scorer] looked at")
+    assert third.endswith("INFO    ready")

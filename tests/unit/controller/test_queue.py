@@ -87,7 +87,6 @@ def test_the_age_of_the_queue_is_that_of_the_key_that_waits_longest() -> None:
 def test_backoff_doubles_up_to_its_limit_and_starts_again_after_a_success() -> None:
     backoff: Backoff[str] = Backoff(first=1, longest=5, spread=lambda: 1.0)
     assert [backoff.delay("a", now=0) for _ in range(5)] == [1, 2, 4, 5, 5]
-    assert backoff.delay("a", now=0, longest=3) == 3
     assert backoff.delay("b", now=0) == 1
     backoff.forget("a")
     assert backoff.delay("a", now=0) == 1
@@ -100,6 +99,56 @@ def test_when_everything_fails_the_retries_are_spread_out() -> None:
     assert delays[-1] == pytest.approx(10.0)
     assert delays == sorted(delays)
     assert backoff.delay(-1, now=200.0) == pytest.approx(0.1), "the bucket fills up again"
+
+
+def test_a_key_that_is_due_is_as_urgent_as_the_most_urgent_reason_for_it() -> None:
+    schedule: Schedule[str] = Schedule()
+    schedule.add_later("breach", due=2, priority=Priority.BREACH)
+    schedule.add_later("breach", due=1)
+    schedule.add("change", now=0)
+    assert schedule.pop(now=1) == "breach"
+    assert schedule.priority_of("breach") is Priority.BREACH
+
+
+def test_a_look_that_comes_before_a_retry_is_as_urgent_as_that() -> None:
+    schedule: Schedule[str] = Schedule()
+    schedule.add_later("breach", due=2, priority=Priority.BREACH)
+    schedule.add("breach", now=0)
+    assert schedule.pop(now=0) == "breach"
+    assert schedule.priority_of("breach") is Priority.BREACH
+
+
+def test_times_that_have_become_void_are_not_kept_for_hours() -> None:
+    schedule: Schedule[str] = Schedule()
+    for look in range(2000):
+        schedule.add("key", now=look)
+        assert schedule.pop(now=look) == "key"
+        schedule.done("key")
+        schedule.add_later("key", due=50_000 + look / 1000)
+    assert len(schedule._due_heap) < 100
+    assert schedule.next_due() == pytest.approx(50_002, abs=0.01)
+
+
+async def test_a_retry_is_as_urgent_as_what_failed() -> None:
+    queue: WorkQueue[str] = WorkQueue()
+    queue.add("breach", priority=Priority.BREACH)
+    assert await queue.get() == "breach"
+    queue.retry("breach", after=0)
+    queue.done("breach")
+    queue.add("change")
+    async with asyncio.timeout(5):
+        assert [await queue.get(), await queue.get()] == ["breach", "change"]
+
+
+async def test_a_retry_at_a_given_time_takes_nothing_from_those_that_fail() -> None:
+    queue: WorkQueue[str] = WorkQueue(backoff=Backoff(rate=0.001, burst=1, spread=lambda: 1.0))
+    for key in ("failed", "conflict"):
+        queue.add(key)
+        assert await queue.get() == key
+    assert queue.retry("failed") == pytest.approx(0.1)
+    assert queue.retry("conflict", after=0.1) == 0.1
+    assert queue.retry("failed") > 100, "the bucket is empty"
+    assert queue.retry("conflict", after=0.1) == 0.1
 
 
 async def test_workers_wait_for_what_is_added_and_for_what_becomes_due() -> None:

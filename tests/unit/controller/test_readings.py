@@ -1,3 +1,4 @@
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -16,15 +17,25 @@ class Board(ReadingsBoard):
 
     def __init__(self, spread: float = 1.0) -> None:
         self.calls: list[Priority] = []
-        super().__init__(enqueue=self._note, metrics=OwnMetrics(), spread=lambda: spread)
+        self.metrics = OwnMetrics()
+        super().__init__(enqueue=self._note, metrics=self.metrics, spread=lambda: spread)
+
+    def counted(self) -> Counter[str]:
+        """Readings counted in the operator's own metrics, by verdict."""
+        totals: Counter[str] = Counter()
+        for sample in (sample for metric in self.metrics.verdicts.collect() for sample in metric.samples):
+            totals[sample.labels["verdict"]] += int(sample.value)
+        return totals
 
     def _note(self, key: Any, priority: Priority) -> None:
         assert key == KEY
         self.calls.append(priority)
 
 
-def slo(verdict: Verdict = Verdict.PASS, *, at: datetime = START, reason: str = "WithinLimit") -> SloStatus:
-    return SloStatus(name="errors", verdict=verdict, reason=reason, at=at)
+def slo(
+    verdict: Verdict = Verdict.PASS, *, at: datetime = START, reason: str = "WithinLimit", name: str = "errors"
+) -> SloStatus:
+    return SloStatus(name=name, verdict=verdict, reason=reason, at=at)
 
 
 def readings(*slos: SloStatus, seconds: float = 0, stage: int = 0) -> Readings:
@@ -86,8 +97,37 @@ def test_what_is_no_news_is_spread_over_time() -> None:
     assert len(late.calls) == 2
 
 
+def test_only_readings_that_say_something_else_are_counted(board: Board) -> None:
+    """Not what others say beside them, nor what is told again for the status."""
+    later = START + timedelta(seconds=60)
+    board.post(KEY, readings(slo(), slo(name="drift"), seconds=1))
+    before = board.counted()
+    board.post(KEY, readings(slo(), slo(name="drift", verdict=Verdict.BREACH), seconds=2))
+    board.post(KEY, readings(slo(at=later), slo(name="drift", verdict=Verdict.BREACH), seconds=60))
+    board.post(KEY, readings(slo(at=later), slo(name="drift", verdict=Verdict.BREACH, at=later), seconds=61))
+    assert (board.counted()["Pass"], board.counted()["Breach"]) == (before["Pass"], before["Breach"] + 2)
+
+
+def test_a_breach_waits_for_an_answer_since_it_was_first_seen(board: Board) -> None:
+    """The polls after it see the same samples, and a worker that comes late is told by the newest of them."""
+    for seconds in (10, 11, 12):
+        board.post(KEY, readings(slo(Verdict.BREACH), seconds=seconds))
+    assert board.answer(KEY, readings(slo(), seconds=9)) is None
+    newest = board.get(KEY)
+    assert newest
+    board.post(KEY, readings(slo(Verdict.BREACH, at=START + timedelta(seconds=13)), seconds=13))
+    assert board.answer(KEY, newest) == START + timedelta(seconds=10)
+    board.post(KEY, readings(slo(Verdict.BREACH, at=START + timedelta(seconds=14)), seconds=14))
+    newest = board.get(KEY)
+    assert newest
+    assert board.answer(KEY, newest) == START + timedelta(seconds=13)
+    assert board.answer(KEY, newest) is None
+
+
 def test_what_is_forgotten_is_news_again(board: Board) -> None:
+    board.post(KEY, readings(slo(Verdict.BREACH)))
     board.forget(KEY)
+    assert board.answer(KEY, readings(slo())) is None
     assert board.get(KEY) is None
     board.post(KEY, readings(slo()))
-    assert len(board.calls) == 2
+    assert len(board.calls) == 3

@@ -1,7 +1,7 @@
 """The demo's proofs hold for a rollout as it should be, and each fails when the numbers say otherwise."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from io import StringIO
 from typing import Any
 
@@ -39,19 +39,25 @@ class Model:
             (TAKEN_BACK_AT, float("inf"), 0),
         ]
     )
+    moments: list[tuple[float, str | None]] = field(
+        default_factory=lambda: [
+            *[(5.0, "1.1.0"), (49.0, "1.1.0"), (50.0, None)],
+            *[(55.0, "1.2.0-failing"), (72.0, "1.2.0-failing")],
+        ]
+    )
     reason: str = "SLOBreached"
+    """Of the revert; empty when there was none."""
 
     @property
     def history(self) -> History:
-        moments = [(5.0, "1.1.0"), (49.0, "1.1.0"), (50.0, None), (55.0, "1.2.0-failing"), (72.0, "1.2.0-failing")]
         return History(
-            [State(at, {"status": {"candidate": version and {"version": version}}}) for at, version in moments]
+            [State(at, {"status": {"candidate": version and {"version": version}}}) for at, version in self.moments]
         )
 
     @property
     def status(self) -> dict[str, Any]:
         record = {"version": "1.2.0-failing", "reason": self.reason, "message": "SLO errors breached"}
-        return {"lastRevert": record, "stable": {"version": "1.1.0", "colour": "green"}}
+        return {"lastRevert": record if self.reason else None, "stable": {"version": "1.1.0", "colour": "green"}}
 
     def windows(self) -> list[Window]:
         return [Window(*weight) for weight in self.weights]
@@ -137,6 +143,28 @@ def test_a_second_stage_of_the_bad_version_is_seen() -> None:
 def test_a_late_or_unfounded_revert_is_seen(seen_at: list[float | None], seen: float | None) -> None:
     seen_at[0] = seen
     assert broken(evidence()) == ["the revert followed the breach within seconds"]
+
+
+def test_a_bad_version_that_had_no_stage_proves_nothing() -> None:
+    model = Model()
+    model.weights[-2:] = [(60.0, float("inf"), 0)]
+    said = broken(evidence(model=model))
+    assert "version 1.2.0-failing was taken back at its first stage" in said
+    assert "version 1.2.0-failing got nothing once it was taken back" in said
+    assert "the revert followed the breach within seconds" in said
+
+
+def test_without_a_failure_nothing_is_proved() -> None:
+    found = evidence()
+    good = replace(found, answers=[one for one in found.answers if one.is_good])
+    claims = ["no request failed but by the fault of version 1.2.0-failing"]
+    assert broken(good) == [*claims, "the revert followed the breach within seconds"]
+
+
+def test_versions_that_were_never_tried_prove_nothing() -> None:
+    model = Model(weights=[(0.0, float("inf"), 0)], moments=[(5.0, None)], reason="")
+    assert not show(Console(file=StringIO()), evidence(model=model))
+    assert len(broken(evidence(model=model))) == 5
 
 
 def test_the_summary_says_whether_everything_holds() -> None:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, SloStatus, Verdict
+from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase, SloStatus, Verdict
 from modelrollout.engine import effects as fx
 from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
@@ -94,10 +94,12 @@ class World:
     def carry_out(self, seen: Snapshot, seen_version: int, *, crash_after: int | None = None) -> fx.Decision:
         """Act on what was seen, perhaps long ago."""
         decision = decide(seen, self.now)
+        _check_order(seen, decision)
         effects = decision.effects if crash_after is None else decision.effects[:crash_after]
         try:
             for effect in effects:
-                self._apply(effect, seen_version)
+                self._apply(effect, seen, seen_version)
+                self._check_size(effect, seen)
                 self.log.append(effect)
         except ConflictError:
             return decision
@@ -131,11 +133,21 @@ class World:
     def pods_follow(self) -> None:
         """Deployments are looked at and their pods become ready."""
         for colour, workload in self.workloads.items():
-            self.workloads[colour] = replace(workload, ready=workload.desired, total=workload.desired, settled=True)
+            self.workloads[colour] = replace(
+                workload, ready=workload.desired, answering=workload.desired, total=workload.desired, settled=True
+            )
 
     def pods_ready(self, colour: Colour, ready: int) -> None:
         if colour in self.workloads:
-            self.workloads[colour] = replace(self.workloads[colour], ready=ready, settled=True)
+            self.workloads[colour] = replace(self.workloads[colour], ready=ready, answering=ready, settled=True)
+
+    def restart(self, colour: Colour) -> None:
+        """Somebody has `kubectl rollout restart` make new pods, and the old ones answer until those are ready."""
+        if colour in self.workloads:
+            self.workloads[colour] = replace(self.workloads[colour], ready=0)
+
+    def answers(self, part: ColourStatus) -> bool:
+        return part.colour in self.workloads and self.workloads[part.colour].answering > 0
 
     def share_of(self, colour: Colour) -> float:
         route = self._route()
@@ -152,12 +164,14 @@ class World:
         if not splits_by_pods(self.spec):
             shares = {colour: float(weight) for colour, weight in self.weights.items()}
         else:
-            ready = {c: self.workloads[c].ready if w and c in self.workloads else 0 for c, w in self.weights.items()}
+            ready = {
+                c: self.workloads[c].answering if w and c in self.workloads else 0 for c, w in self.weights.items()
+            }
             single = [colour for colour, weight in self.weights.items() if weight == 100]
             shares = (
                 {single[0]: 100.0} if single else {c: share(candidate=ready[c], stable=ready[c.other]) for c in Colour}
             )
-        return Route(shares=shares, token=str(self.route_version))
+        return Route(shares=shares, attempt=self.route_attempt, token=str(self.route_version))
 
     def _readings(self) -> Readings | None:
         if not self.watch or not self.looking:
@@ -170,7 +184,7 @@ class World:
             attempt=self.watch.attempt, stage=self.watch.stage, looked_at=self.now - self.last_look, by_slo=slos
         )
 
-    def _apply(self, effect: fx.Effect, seen_version: int) -> None:
+    def _apply(self, effect: fx.Effect, seen: Snapshot, seen_version: int) -> None:
         match effect:
             case fx.AddFinalizer():
                 self.finalizer = True
@@ -188,10 +202,11 @@ class World:
                     self.workloads[colour],
                     desired=replicas,
                     ready=min(self.workloads[colour].ready, replicas),
+                    answering=min(self.workloads[colour].answering, replicas),
                     settled=False,
                 )
             case fx.SetTraffic():
-                self._set_traffic(effect)
+                self._set_traffic(effect, seen)
             case fx.WarmUp(colour=colour, attempt=attempt):
                 self.warmed.add((colour, attempt))
             case fx.Emit():
@@ -203,21 +218,24 @@ class World:
 
     def _apply_workload(self, effect: fx.ApplyWorkload) -> None:
         before = self.workloads.get(effect.colour)
-        if before and before.revision == effect.revision and before.desired == effect.replicas:
+        same = before is not None and (before.revision, before.attempt) == (effect.revision, effect.attempt)
+        if before and same and before.desired == effect.replicas:
             return
-        if before and before.revision != effect.revision:
-            assert self.share_of(effect.colour) == 0, "the template of a colour that carries requests was replaced"
-        kept = min(before.ready, effect.replicas) if before and before.revision == effect.revision else 0
+        if before and before.answering and not same:
+            assert self.share_of(effect.colour) == 0, "pods that answer requests were replaced"
+        kept = min(before.ready, effect.replicas) if before and same else 0
         self.workloads[effect.colour] = Workload(
             revision=effect.revision,
             attempt=effect.attempt,
+            version=self.spec.model.version,
             desired=effect.replicas,
             ready=kept,
+            answering=min(before.answering, effect.replicas) if before and same else 0,
             settled=False,
             total=effect.replicas,
         )
 
-    def _set_traffic(self, effect: fx.SetTraffic) -> None:
+    def _set_traffic(self, effect: fx.SetTraffic, seen: Snapshot) -> None:
         if effect.token is not None and effect.token != str(self.route_version):
             raise ConflictError
         weights = {effect.stable: 100 - effect.weight, effect.stable.other: effect.weight}
@@ -225,21 +243,50 @@ class World:
             return
         before = {colour: self.share_of(colour) for colour in Colour}
         self.weights, self.route_attempt, self.route_version = weights, effect.attempt, self.route_version + 1
-        self._check_rise(before)
+        self._check_rise(before, seen)
 
-    def _check_rise(self, before: dict[Colour, float]) -> None:
+    def _check_rise(self, before: dict[Colour, float], seen: Snapshot) -> None:
         """Invariant 1: a share rises only on stable, on ready pods that were stable, or on a candidate as declared."""
         stable = self.status.stable
         for colour in Colour:
             if self.share_of(colour) <= before[colour] or (stable and stable.colour is colour):
                 continue
-            if self.workloads[colour].attempt in self.proven and self.workloads[colour].ready > 0:
+            if self.workloads[colour].attempt in self.proven and self.workloads[colour].answering > 0:
                 continue  # a view from just before a promotion whose route is not written yet: warm pods serve again
+            if stable and not self._answers(stable, seen) and (self.deleting or splits_by_pods(self.spec)):
+                continue  # better a doubtful answer than none
             candidate, stage = self.status.candidate, self.status.stage
             assert candidate is not None, f"{colour} got requests without being on trial"
             assert candidate.colour is colour
             assert candidate.warm, f"{colour} got requests before it was warm"
             assert self.status.phase is Phase.PROGRESSING, f"{colour} got more requests in phase {self.status.phase}"
             assert stage is not None
-            assert self.share_of(colour) <= stage.weight, f"{colour} got more than stage {stage.name} declares"
-            assert self.workloads[colour].ready > 0, f"{colour} got requests without a ready pod"
+            # pods that stable has lost since it was looked at are made up for by the next look
+            share = replace(self, workloads=dict(seen.workloads)).share_of(colour)
+            assert share <= stage.weight, f"{colour} got more than stage {stage.name} declares"
+            assert self.workloads[colour].answering > 0, f"{colour} got requests without a ready pod"
+
+    def _answers(self, part: ColourStatus, seen: Snapshot) -> bool:
+        workload = seen.workloads.get(part.colour)
+        return workload is not None and workload.answering > 0
+
+    def _check_size(self, effect: fx.Effect, seen: Snapshot) -> None:
+        """Invariant 3: stable, and the version before while it is kept warm, have all the pods that were asked for."""
+        if not isinstance(effect, fx.ApplyWorkload | fx.ScaleWorkload):
+            return
+        for part in (self.status.stable, self.status.previous):
+            if part and part.colour is effect.colour:
+                assert effect.replicas == seen.spec.replicas, f"{effect.colour} serves, or may have to, and was scaled"
+
+
+def _check_order(seen: Snapshot, decision: fx.Decision) -> None:
+    """Invariant 2: a candidate that has requests is taken back by the first effect of all."""
+    written = next((effect.status for effect in decision.effects if isinstance(effect, fx.WriteStatus)), seen.status)
+    begins = written.phase is Phase.REVERTING and seen.status.phase is not Phase.REVERTING
+    stable, candidate = seen.status.stable, seen.status.candidate
+    if not (begins and stable and candidate and seen.route and seen.route.shares.get(candidate.colour)):
+        return
+    if stable.colour in seen.workloads and seen.workloads[stable.colour].answering:
+        first = decision.effects[0]
+        assert isinstance(first, fx.SetTraffic), f"{first} came before the route"
+        assert (first.stable, first.weight) == (stable.colour, 0)

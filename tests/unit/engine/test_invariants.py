@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import Colour, Phase, Verdict
-from modelrollout.engine.capacity import splits_by_pods
+from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, Verdict
+from modelrollout.engine.capacity import is_reachable, splits_by_pods
 from modelrollout.engine.snapshot import Obstacle, Snapshot
 from modelrollout.engine.stages import expand
 from unit.engine.simulation import World, make_spec
@@ -68,6 +68,13 @@ class RolloutMachine(RuleBasedStateMachine):
         self.version = version
         self.world.change(self._spec())
 
+    @rule(weights=st.sets(st.integers(1, 99), max_size=2))
+    def edit_the_strategy(self, weights: set[int]) -> None:
+        (preset,) = self.plan["strategy"]
+        steps = [{"weight": weight, "hold": "30s"} for weight in [*sorted(weights), 100]]
+        self.plan = self.plan | {"strategy": {preset: {"steps": steps}}}
+        self.world.change(self._spec())
+
     @rule()
     def pause_or_resume(self) -> None:
         self.paused = not self.paused
@@ -94,6 +101,10 @@ class RolloutMachine(RuleBasedStateMachine):
         if workload:
             self.world.pods_ready(colour, min(ready, workload.desired))
 
+    @rule(colour=st.sampled_from(Colour))
+    def restart(self, colour: Colour) -> None:
+        self.world.restart(colour)
+
     @rule(verdict=st.sampled_from(Verdict), looking=st.booleans())
     def prometheus_says(self, verdict: Verdict, looking: bool) -> None:
         self.world.verdict, self.world.looking = verdict, looking
@@ -101,6 +112,15 @@ class RolloutMachine(RuleBasedStateMachine):
     @rule()
     def obstacle_comes_or_goes(self) -> None:
         self.world.obstacles = () if self.world.obstacles else (OBSTACLE,)
+
+    @rule()
+    def status_is_lost(self) -> None:
+        """Somebody restores a backup, or deletes the ModelRollout and makes it anew."""
+        self.world.status, self.world.status_version = ModelRolloutStatus(), self.world.status_version + 1
+
+    @rule()
+    def preflight_begins_or_ends(self) -> None:
+        self.world.preflighted = not self.world.preflighted
 
     # --- what the operator does
 
@@ -131,21 +151,25 @@ class RolloutMachine(RuleBasedStateMachine):
         assert self.stale
         seen, version = self.stale
         self.stale = None
-        self._checked(lambda: self.world.carry_out(seen, version))
+        self._checked(lambda: self.world.carry_out(seen, version), seen.spec)
 
-    def _checked(self, act: Any) -> None:
+    def _checked(self, act: Any, seen: ModelRolloutSpec | None = None) -> None:
         before = self.world.status
         verdict, looking = self.world.verdict, self.world.looking
         act()
-        self._check_stage_order(before)
+        self._check_stage_order(before, seen or self.world.spec)
         self._check_silence(before, verdict, looking)
         self._check_reasons(before)
 
-    def _check_stage_order(self, before: Any) -> None:
-        """Invariant 5: within an attempt stages come in order, each reached before the next is entered."""
-        after = self.world.status
-        if before.stage and after.stage and before.attempt == after.attempt:
-            assert after.stage.index >= before.stage.index
+    def _check_stage_order(self, before: Any, spec: ModelRolloutSpec) -> None:
+        """Invariant 5: within an attempt no stage is entered twice, and none left out that holds and can be reached."""
+        after, stages = self.world.status, expand(spec)
+        known = {(stage.name, stage.weight): index for index, stage in enumerate(stages)}
+        index = known.get((before.stage.name, before.stage.weight)) if before.stage else None
+        if index is not None and after.stage and before.attempt == after.attempt:
+            assert after.stage.index >= index
+            passed = stages[index + 1 : after.stage.index]
+            assert not any(stage.hold and is_reachable(spec, stage.weight) for stage in passed)
 
     def _check_silence(self, before: Any, verdict: Verdict, looking: bool) -> None:
         """Invariant 4: no evidence, no move, unless a deadline policy says so."""
@@ -155,11 +179,12 @@ class RolloutMachine(RuleBasedStateMachine):
             return
         policy = next((s.on_deadline for s in expand(self.world.spec) if s.name == stage.name and s.deadline), None)
         after = self.world.status
-        advanced = after.stage is not None and after.stage.index > stage.index and after.attempt == before.attempt
-        assert not advanced or policy == "Advance"
-        reverted_for_slo = after.last_revert and after.last_revert is not before.last_revert
-        if reverted_for_slo and after.last_revert.attempt == before.attempt:
-            assert after.last_revert.reason != "SLOBreached" or before.slos
+        further = after.stage is not None and after.stage.index > stage.index and after.attempt == before.attempt
+        promoted = after.stable is not None and after.stable.attempt == before.attempt
+        stood_in = before.stable and not self.world.answers(before.stable)
+        assert not (further or promoted) or policy == "Advance" or stood_in
+        if after.last_revert and after.last_revert is not before.last_revert:
+            assert after.last_revert.reason != "SLOBreached"
 
     def _check_reasons(self, before: Any) -> None:
         """Invariant 9: what was taken back says why."""
@@ -179,13 +204,7 @@ class RolloutMachine(RuleBasedStateMachine):
     @invariant()
     def an_unchanged_world_is_not_written(self) -> None:
         """Invariant 6: deciding on the same things over and over comes to an end of writing."""
-        world = replace(
-            self.world,
-            workloads=dict(self.world.workloads),
-            warmed=set(self.world.warmed),
-            events=[],
-            log=[],
-        )
+        world = self._copy()
         written: list[tuple[int, int]] = []
         for _ in range(40):
             world.reconcile()
@@ -195,11 +214,39 @@ class RolloutMachine(RuleBasedStateMachine):
         raise AssertionError(f"still writing at the same moment, in the same world: {written[-4:]}")
 
     def teardown(self) -> None:
-        """Left alone with good news, every rollout comes to rest, and serves."""
-        if not hasattr(self, "world"):
-            return
+        if hasattr(self, "world"):
+            self._check_deletion(self._copy())
+            self._check_rest(self.world)
+
+    def _copy(self) -> World:
         world = self.world
-        world.verdict, world.looking, world.obstacles = Verdict.PASS, True, ()
+        return replace(
+            world,
+            workloads=dict(world.workloads),
+            warmed=set(world.warmed),
+            proven=set(world.proven),
+            events=[],
+            log=[],
+        )
+
+    def _check_deletion(self, world: World) -> None:
+        """Invariant 8: deleted at any moment, what serves goes on serving everything."""
+        answering = {colour for colour, workload in world.workloads.items() if workload.answering}
+        world.deleting = True
+        for _ in range(10):
+            world.reconcile()
+            world.now += timedelta(seconds=2)
+        assert world.gone
+        if not world.status.stable:
+            return
+        assert world.kept
+        assert world.share_of(world.kept) == 100
+        served = {world.status.stable.colour} | ({world.kept} & answering)
+        assert world.kept in served
+
+    def _check_rest(self, world: World) -> None:
+        """Left alone with good news, every rollout comes to rest, and serves."""
+        world.verdict, world.looking, world.obstacles, world.preflighted = Verdict.PASS, True, (), True
         self.paused = False
         world.change(self._spec())
         world.run_for(timedelta(hours=1), step=timedelta(seconds=30))

@@ -129,15 +129,74 @@ def test_the_gateway_knows_of_the_candidate_for_a_moment_before_its_first_reques
 
 def test_an_edit_of_the_strategy_that_drops_the_stage_starts_at_the_first_one_with_the_same_pods() -> None:
     world = in_stage("canary-50")
-    applied = len(
-        [e for e in world.log if isinstance(e, fx.ApplyWorkload) and e.colour is Colour.GREEN and e.attempt > 2]
-    )
+    before = world.workloads[Colour.GREEN]
     world.change(make_spec("2.0.0", strategy={"canary": {"steps": [{"weight": 20}, {"weight": 100}]}}))
     world.settle()
     assert world.status.stage
     assert world.status.stage.name == "canary-20"
     assert world.share_of(Colour.GREEN) == 20
-    assert applied == 0
+    after = world.workloads[Colour.GREEN]
+    assert (after.revision, after.attempt) == (before.revision, before.attempt)
+
+
+def test_two_obstacles_of_one_kind_are_told_once() -> None:
+    world = serving()
+    world.obstacles = tuple(
+        Obstacle(condition="MetricsReady", reason=reason, message=reason) for reason in ("QueryInvalid", "NoSeries")
+    )
+    world.change(make_spec("2.0.0"))
+    for _ in range(5):
+        world.settle()
+        world.now += timedelta(seconds=5)
+    assert [reason for reason in reasons(world) if reason in ("QueryInvalid", "NoSeries")] == [
+        "QueryInvalid",
+        "NoSeries",
+    ]
+
+
+def test_an_obstacle_is_forgotten_with_the_candidate_that_had_it() -> None:
+    world = serving()
+    world.obstacles = (Obstacle(condition="MetricsReady", reason="QueryInvalid", message="does not parse"),)
+    world.change(make_spec("2.0.0"))
+    world.settle()
+    world.obstacles, world.preflighted = (), False
+    world.change(make_spec("1.0.0"))
+    world.run_for(timedelta(seconds=20))
+    assert "MetricsReady" not in {one.type for one in world.status.conditions}
+
+
+def test_an_obstacle_in_a_stage_holds_it() -> None:
+    world = in_stage("canary-10")
+    world.obstacles = (Obstacle(condition="RouteReady", reason="RouteRejected", message="no listener"),)
+    world.run_for(10 * MINUTE)
+    assert world.status.stage
+    assert world.status.stage.name == "canary-10"
+    assert condition(world, "Progressing") == (ConditionStatus.TRUE, "RouteRejected")
+
+
+def test_an_edit_that_drops_the_stage_leaves_the_candidate_in_the_route_for_a_moment() -> None:
+    world = in_stage("canary-50")
+    world.preflighted = False
+    steps = {"canary": {"steps": [{"weight": weight, "hold": "1m"} for weight in (20, 100)]}}
+    world.change(make_spec("2.0.0", strategy=steps))
+    left = world.reconcile()
+    assert next(e for e in left.effects if isinstance(e, fx.SetTraffic)).candidate is Colour.GREEN
+    assert left.wake_at == world.now + timedelta(seconds=2)
+    world.now += timedelta(seconds=2)
+    out = world.reconcile()
+    assert next(e for e in out.effects if isinstance(e, fx.SetTraffic)).candidate is None
+
+
+def test_a_stage_that_fewer_pods_cannot_reach_is_passed_over() -> None:
+    plan = {
+        "traffic": {"replicas": {}},
+        "strategy": {"canary": {"steps": [{"weight": w, "hold": "1h"} for w in (25, 100)]}},
+    }
+    world = in_stage("canary-25", **plan)
+    world.change(make_spec("2.0.0", **plan, replicas=2))
+    world.settle()
+    assert world.status.stage
+    assert world.status.stage.name == "canary-100"
 
 
 class TestReplicasRouter:

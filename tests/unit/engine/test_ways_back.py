@@ -7,6 +7,7 @@ import pytest
 
 from modelrollout.api.status import Colour, ConditionStatus, Phase, Verdict
 from modelrollout.engine import effects as fx
+from modelrollout.engine.snapshot import Obstacle
 from unit.engine.simulation import GATEWAY, make_spec
 from unit.engine.worlds import MINUTE, condition, in_stage, reasons, serving, taking_back
 
@@ -214,15 +215,6 @@ def test_with_no_stable_pod_ready_a_serving_candidate_keeps_the_traffic() -> Non
     assert world.weights == {Colour.BLUE: 100, Colour.GREEN: 0}
 
 
-def test_deleting_leaves_stable_serving_and_takes_the_candidates_share_first() -> None:
-    world = in_stage("canary-50")
-    world.deleting = True
-    decision = world.reconcile()
-    assert [type(e) for e in decision.effects] == [fx.SetTraffic, fx.Release, fx.RemoveFinalizer]
-    assert world.weights == {Colour.BLUE: 100, Colour.GREEN: 0}
-    assert world.kept is Colour.BLUE
-
-
 @pytest.mark.parametrize("router", [GATEWAY, {"replicas": {}}], ids=["gateway", "replicas"])
 def test_a_view_from_before_a_promotion_takes_nothing_back(router: dict[str, object]) -> None:
     """Late, as by a deposed leader, it would put requests on the colour that the next candidate has been given."""
@@ -239,3 +231,141 @@ def test_a_view_from_before_a_promotion_takes_nothing_back(router: dict[str, obj
     assert isinstance(late.effects[0], fx.SetTraffic)
     assert late.effects[0].stable is Colour.BLUE
     assert world.weights == {Colour.GREEN: 100, Colour.BLUE: 0}
+
+
+def test_a_fix_gets_through_when_stable_is_dead() -> None:
+    world = serving()
+    world.pods_ready(Colour.BLUE, 0)
+    world.change(make_spec("2.0.0"))
+    for _ in range(60):
+        world.reconcile()
+        world.pods_ready(Colour.GREEN, 4)
+        world.now += timedelta(seconds=5)
+    assert world.status.phase is Phase.IDLE
+    assert world.weights == {Colour.GREEN: 100, Colour.BLUE: 0}
+
+
+def test_a_fix_gets_through_when_stable_is_dead_and_pods_split_the_requests() -> None:
+    world = serving(make_spec(traffic={"replicas": {}}))
+    world.pods_ready(Colour.BLUE, 0)
+    world.change(make_spec("2.0.0", traffic={"replicas": {}}))
+    for _ in range(60):
+        world.reconcile()
+        world.pods_ready(Colour.GREEN, world.workloads[Colour.GREEN].desired if Colour.GREEN in world.workloads else 0)
+        world.now += timedelta(seconds=5)
+    assert world.status.stable
+    assert world.status.stable.version == "2.0.0"
+
+
+def test_another_version_replaces_what_is_dead_while_a_bad_one_has_to_serve() -> None:
+    world = in_stage("canary-50")
+    world.pods_ready(Colour.BLUE, 0)
+    world.verdict = Verdict.BREACH
+    for _ in range(5):
+        world.reconcile()
+        world.now += timedelta(seconds=1)
+    world.verdict = Verdict.PASS
+    world.change(make_spec("3.0.0"))
+    world.reconcile()
+    assert world.status.stable
+    assert (world.status.stable.version, world.weights) == ("2.0.0", {Colour.GREEN: 100, Colour.BLUE: 0})
+    world.run_for(6 * MINUTE)
+    assert world.status.stable
+    assert (world.status.stable.version, world.weights) == ("3.0.0", {Colour.BLUE: 100, Colour.GREEN: 0})
+
+
+@pytest.mark.parametrize("colour", Colour)
+def test_somebody_who_restarts_pods_takes_nothing_down_and_nothing_back(colour: Colour) -> None:
+    world = in_stage("canary-50")
+    world.restart(colour)
+    world.reconcile()
+    assert world.status.phase is Phase.PROGRESSING
+    assert condition(world, "Ready") == (ConditionStatus.TRUE, "Serving")
+    assert world.weights == {Colour.BLUE: 50, Colour.GREEN: 50}
+    world.verdict = Verdict.BREACH
+    for _ in range(3):
+        world.now += timedelta(seconds=1)
+        world.reconcile()
+    assert world.weights == {Colour.BLUE: 100, Colour.GREEN: 0}, "a restart is no reason to keep a bad version"
+
+
+def test_a_blip_after_a_long_obstacle_does_not_use_up_the_progress_deadline() -> None:
+    world = serving()
+    world.obstacles = (Obstacle(condition="RouteReady", reason="GatewayMissing", message="no Gateway public"),)
+    world.change(make_spec("2.0.0"))
+    world.run_for(timedelta(hours=1), step=MINUTE)
+    world.pods_ready(Colour.GREEN, 3)
+    world.reconcile()
+    assert world.status.phase is Phase.PREPARING
+    for _ in range(11):
+        world.now += MINUTE
+        world.reconcile()
+    assert world.status.phase is Phase.REVERTED, "pods that stay away are a failure all the same"
+    assert world.status.last_revert
+    assert world.status.last_revert.reason == "ProgressDeadlineExceeded"
+
+
+def test_the_drain_begins_when_the_requests_are_gone_however_late_that_is() -> None:
+    world = in_stage("canary-50")
+    world.pods_ready(Colour.BLUE, 0)
+    world.verdict = Verdict.BREACH
+    for _ in range(30):
+        world.reconcile()
+        world.now += timedelta(seconds=5)
+    assert world.weights == {Colour.BLUE: 50, Colour.GREEN: 50}
+    world.pods_ready(Colour.BLUE, 4)
+    back = world.reconcile()
+    assert next(e for e in back.effects if isinstance(e, fx.SetTraffic)).candidate is Colour.GREEN
+    for _ in range(4):
+        world.now += timedelta(seconds=2)
+        world.reconcile()
+    assert world.workloads[Colour.GREEN].desired == 4, "answers under way are finished"
+    world.run_for(timedelta(seconds=4))
+    assert world.workloads[Colour.GREEN].desired == 0
+
+
+def test_a_version_before_that_is_gone_comes_back_by_stages() -> None:
+    world = serving(make_spec(rollback={"keepWarm": "1h"}))
+    world.change(make_spec("2.0.0", rollback={"keepWarm": "1h"}))
+    world.run_for(5 * MINUTE)
+    assert world.status.previous
+    del world.workloads[Colour.BLUE]
+    world.change(make_spec("1.0.0", rollback={"keepWarm": "1h"}))
+    world.reconcile()
+    assert world.status.phase is Phase.PREPARING
+
+
+def test_a_version_before_whose_pods_stay_away_needs_a_person_and_comes_back_by_stages_in_the_end() -> None:
+    world = serving(make_spec(rollback={"keepWarm": "1h"}))
+    world.change(make_spec("2.0.0", rollback={"keepWarm": "1h"}))
+    world.run_for(5 * MINUTE)
+    world.pods_ready(Colour.BLUE, 1)
+    world.change(make_spec("1.0.0", rollback={"keepWarm": "1h"}))
+    waiting = world.reconcile()
+    assert condition(world, "Ready") == (ConditionStatus.FALSE, "WaitingForPods")
+    assert waiting.wake_at
+    world.now = waiting.wake_at
+    world.reconcile()
+    assert world.status.phase is Phase.PREPARING
+
+
+def test_the_version_before_is_parked_in_time_though_another_one_waits() -> None:
+    world = serving()
+    world.change(make_spec("2.0.0"))
+    world.run_for(5 * MINUTE)
+    world.change(make_spec("3.0.0", paused=True))
+    world.run_for(timedelta(hours=2), step=MINUTE)
+    assert world.status.previous is None
+    assert world.workloads[Colour.BLUE].desired == 0
+
+
+def test_nothing_of_a_failed_trial_is_left_in_the_status_of_what_serves() -> None:
+    world = in_stage("canary-50")
+    world.verdict = Verdict.BREACH
+    for _ in range(3):
+        world.now += timedelta(seconds=1)
+        world.reconcile()
+    world.change(make_spec("1.0.0"))
+    world.run_for(timedelta(seconds=20))
+    assert world.status.phase is Phase.IDLE
+    assert (world.status.verdict, world.status.slos) == ("", [])

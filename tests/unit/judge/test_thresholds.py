@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from modelrollout.api.slo import Query, Slo
 from modelrollout.api.status import SloStatus, Verdict
 from modelrollout.judge.ledger import Coverage
-from modelrollout.judge.thresholds import Counts, Reason, describe, judge_counts, judge_value, undecided
+from modelrollout.judge.thresholds import Counts, VerdictReason, describe, judge_counts, judge_value, undecided
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SCRAPED = NOW - timedelta(seconds=4)
@@ -39,16 +39,16 @@ def outcome(status: SloStatus) -> tuple[Verdict, str]:
 @pytest.mark.parametrize(
     ("bad", "total", "verdict", "reason"),
     [
-        (0, 50, Verdict.PASS, Reason.WITHIN_LIMIT),
-        (1, 200, Verdict.PASS, Reason.WITHIN_LIMIT),
-        (2, 399, Verdict.BREACH, Reason.ABOVE_LIMIT),
-        (50, 50, Verdict.BREACH, Reason.ABOVE_LIMIT),
-        (49, 49, Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES),
-        (0, 49, Verdict.INCONCLUSIVE, Reason.TOO_FEW_SAMPLES),
-        (0, 0, Verdict.INCONCLUSIVE, Reason.NO_TRAFFIC),
+        (0, 50, Verdict.PASS, VerdictReason.WITHIN_LIMIT),
+        (1, 200, Verdict.PASS, VerdictReason.WITHIN_LIMIT),
+        (2, 399, Verdict.BREACH, VerdictReason.ABOVE_LIMIT),
+        (50, 50, Verdict.BREACH, VerdictReason.ABOVE_LIMIT),
+        (49, 49, Verdict.INCONCLUSIVE, VerdictReason.TOO_FEW_SAMPLES),
+        (0, 49, Verdict.INCONCLUSIVE, VerdictReason.TOO_FEW_SAMPLES),
+        (0, 0, Verdict.INCONCLUSIVE, VerdictReason.NO_TRAFFIC),
     ],
 )
-def test_counts_against_a_limit(bad: int, total: int, verdict: Verdict, reason: Reason) -> None:
+def test_counts_against_a_limit(bad: int, total: int, verdict: Verdict, reason: VerdictReason) -> None:
     assert outcome(judged(bad, total)) == (verdict, reason)
 
 
@@ -64,6 +64,11 @@ def test_messages_say_what_was_slow_and_how_far_back_it_was_counted() -> None:
     assert status.message == "12 of 200 requests took longer than 250ms (6.00%), limit 5%, last 42s"
 
 
+@pytest.mark.parametrize(("total", "verdict"), [(49, Verdict.INCONCLUSIVE), (50, Verdict.PASS)])
+def test_fifty_requests_are_enough_unless_the_slo_says_otherwise(total: int, verdict: Verdict) -> None:
+    assert judged(0, total, slo=LATENCY).verdict is verdict
+
+
 def test_too_few_samples_say_how_many_are_needed() -> None:
     assert "fewer than 50 requests decide nothing" in judged(1, 20).message
 
@@ -72,37 +77,53 @@ DOWN = Coverage(known=2, current=2, newest=SCRAPED.timestamp(), down=("ml/b",))
 
 
 def test_a_target_that_is_down_hides_health_but_not_harm() -> None:
-    assert outcome(judged(0, 200, coverage=DOWN)) == (Verdict.INCONCLUSIVE, Reason.TARGET_DOWN)
-    assert outcome(judged(9, 200, coverage=DOWN)) == (Verdict.BREACH, Reason.ABOVE_LIMIT)
-    assert outcome(judged(0, 0, coverage=DOWN)) == (Verdict.INCONCLUSIVE, Reason.TARGET_DOWN)
+    assert outcome(judged(0, 200, coverage=DOWN)) == (Verdict.INCONCLUSIVE, VerdictReason.TARGET_DOWN)
+    assert outcome(judged(9, 200, coverage=DOWN)) == (Verdict.BREACH, VerdictReason.ABOVE_LIMIT)
+    assert outcome(judged(0, 0, coverage=DOWN)) == (Verdict.INCONCLUSIVE, VerdictReason.TARGET_DOWN)
     assert "ml/b" in judged(0, 200, coverage=DOWN).message
 
 
 def test_counts_that_nobody_refreshes_say_nothing() -> None:
     stale = Coverage(known=2, current=0, newest=(NOW - timedelta(minutes=6)).timestamp())
     status = judged(200, 200, coverage=stale)
-    assert outcome(status) == (Verdict.INCONCLUSIVE, Reason.STALE_SCRAPE)
+    assert outcome(status) == (Verdict.INCONCLUSIVE, VerdictReason.STALE_SCRAPE)
     assert "6m ago" in status.message
+
+
+def test_a_candidate_that_never_answered_a_scrape_was_not_scraped_a_moment_ago() -> None:
+    status = judged(0, 0, coverage=Coverage(known=1, current=0))
+    assert outcome(status) == (Verdict.INCONCLUSIVE, VerdictReason.TARGET_DOWN)
+    assert status.message == "Prometheus never got an answer from the candidate, and scrapes it no more"
+    assert status.at == NOW
+
+
+@pytest.mark.parametrize("counts", [(nan, 200), (0, nan), (nan, nan), (nan, 20), (inf, 200), (0, inf), (inf, inf)])
+@pytest.mark.parametrize("coverage", [TWO_PODS, DOWN])
+def test_counts_that_are_no_numbers_say_nothing(counts: tuple[float, float], coverage: Coverage) -> None:
+    status = judged(*counts, coverage=coverage)
+    assert outcome(status) == (Verdict.INCONCLUSIVE, VerdictReason.NOT_A_NUMBER)
+    assert f"{counts[0]:g} of {counts[1]:g}" in status.message
+    assert status.value is None
 
 
 @pytest.mark.parametrize(
     ("value", "verdict", "reason"),
     [
-        (0.3, Verdict.PASS, Reason.WITHIN_LIMIT),
-        (-1.0, Verdict.PASS, Reason.WITHIN_LIMIT),
-        (0.31, Verdict.BREACH, Reason.ABOVE_LIMIT),
-        (nan, Verdict.INCONCLUSIVE, Reason.NOT_A_NUMBER),
-        (inf, Verdict.INCONCLUSIVE, Reason.NOT_A_NUMBER),
+        (0.3, Verdict.PASS, VerdictReason.WITHIN_LIMIT),
+        (-1.0, Verdict.PASS, VerdictReason.WITHIN_LIMIT),
+        (0.31, Verdict.BREACH, VerdictReason.ABOVE_LIMIT),
+        (nan, Verdict.INCONCLUSIVE, VerdictReason.NOT_A_NUMBER),
+        (inf, Verdict.INCONCLUSIVE, VerdictReason.NOT_A_NUMBER),
     ],
 )
-def test_a_value_against_a_limit(value: float, verdict: Verdict, reason: Reason) -> None:
+def test_a_value_against_a_limit(value: float, verdict: Verdict, reason: VerdictReason) -> None:
     status = judge_value(DRIFT, value, at=SCRAPED)
     assert outcome(status) == (verdict, reason)
     assert status.at == SCRAPED
 
 
 def test_long_messages_fit_into_the_status() -> None:
-    assert len(undecided(DRIFT, Reason.QUERY_ERROR, "x" * 5000, at=NOW).message) == 1024
+    assert len(undecided(DRIFT, VerdictReason.QUERY_ERROR, "x" * 5000, at=NOW).message) == 1024
 
 
 @given(st.integers(1, 10**9), st.integers(1, 9999))

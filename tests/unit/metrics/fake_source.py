@@ -12,7 +12,7 @@ class FakeSource:
     def __init__(self) -> None:
         self.series: list[RawSeries] = []
         self.values: Callable[[str], Single] = lambda _: NoData()
-        self.known: frozenset[str] = frozenset()
+        self.known: frozenset[str] | Trouble = frozenset()
         self.down = False
         self.hangs: Callable[[str], bool] = lambda _: False
         self.asked: list[str] = []

@@ -5,7 +5,7 @@ import pytest
 
 from modelrollout.api.status import Colour
 from modelrollout.metrics.batch import BASE, Feed, Question, absorb, questions
-from modelrollout.metrics.prometheus import Matrix, RawSeries, Unavailable
+from modelrollout.metrics.prometheus import Matrix, QueryError, RawSeries, Unavailable
 from modelrollout.metrics.templates import FAILED, REQUESTS, TIMED, Arm, load, within
 
 NOW = 1_000_000.0
@@ -159,6 +159,24 @@ def test_a_target_is_named_as_people_find_it() -> None:
     one = feed()
     absorb(*answered(one, down), now=NOW + 1)
     assert one.ledger.coverage(NOW + 1).down == ("ml/fraud-green-1 (instance=10.0.0.1:8082 job=ml/fraud)",)
+
+
+def test_a_histogram_without_edges_counts_for_nothing() -> None:
+    """The question does not leave such series out: it asks for counters too, which have no `le`."""
+    labels = {**pod_series(200).labels, "__name__": "rest_server_request_duration_seconds_bucket"}
+    one = feed(wanted=ERROR_RATIO | {TIMED, within(0.25)})
+    absorb(*answered(one, RawSeries(labels, [(NOW, "1"), (NOW + 15, "9")]), pod_series(200, (0, 0), (15, 4))), now=NOW)
+    assert (one.trouble, counted(one)) == (None, (0, 4))
+
+
+def test_what_cannot_be_read_is_the_trouble_of_its_feed_alone() -> None:
+    ours, other = feed(), feed("ranker")
+    (question,) = questions([ours, other], now=NOW)
+    broken = RawSeries(pod_series(200).labels, [(NOW, "many")])
+    intact = pod_series(200, (0, 0), (15, 4), modelrollout_io_name="ranker")
+    absorb(question, Matrix([broken, intact]), now=NOW + 15)
+    assert isinstance(ours.trouble, QueryError)
+    assert (other.trouble, counted(other)) == (None, (0, 4))
 
 
 def test_no_answer_is_the_trouble_of_all_feeds_of_the_question_until_there_is_one() -> None:

@@ -12,7 +12,7 @@ from modelrollout.api.status import Colour, Verdict
 from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Readings
 from modelrollout.metrics.poller import Key, Poller, Target
-from modelrollout.metrics.prometheus import RawSeries, Value
+from modelrollout.metrics.prometheus import RawSeries, Single, Value
 from unit.metrics.fake_source import FakeSource
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -199,6 +199,44 @@ async def test_a_free_query_that_hangs_holds_up_nobody_else(bench: Bench) -> Non
     bench.poller.watch(FRAUD, target(ERRORS, DRIFT, other))
     wanted = {"errors": "TargetDown", "drift": "Pending", "other": "WithinLimit"}
     await bench.until(lambda: bench.reasons() == wanted, "all but the one that hangs")
+
+
+async def test_the_last_word_of_a_query_that_hangs_is_not_told_for_long(bench: Bench) -> None:
+    bench.source.values = lambda _: Value(START.timestamp() if "timestamp" in _ else 0.1)
+    bench.poller.watch(FRAUD, target(ERRORS, DRIFT))
+    await bench.until(lambda: bench.reasons() == {"errors": "TargetDown", "drift": "WithinLimit"}, "answers")
+    bench.source.hangs = lambda promql: "drift" in promql
+    await bench.until(lambda: "drift" in bench.source.asked[-1] or "drift" in bench.source.asked[-2], "it hangs")
+    bench.now += timedelta(minutes=1)
+    await bench.until(lambda: bench.reasons() == {"errors": "TargetDown", "drift": "NotLookedAt"}, "NotLookedAt")
+
+
+@pytest.mark.parametrize("absurd", ["NaN", "+Inf"])
+async def test_samples_that_are_no_count_are_left_out(bench: Bench, absurd: str) -> None:
+    bench.now = START + timedelta(seconds=46)
+    broken = requests(200, 10, 100, 200, 300)
+    broken.samples[2] = (broken.samples[2][0], absurd)
+    bench.source.series = [broken]
+    bench.poller.watch(FRAUD, target(ERRORS))
+    await bench.until(lambda: bench.reasons() == {"errors": "WithinLimit"}, "WithinLimit")
+    assert bench.told[-1][1].by_slo["errors"].samples == 290
+
+
+async def test_numbers_that_cannot_be_judged_hurt_nobody_else(bench: Bench) -> None:
+    """Sums that overflow, and a time that no calendar has."""
+
+    def answer(promql: str) -> Single:
+        return Value((1e300 if "drift" in promql else START.timestamp()) if "timestamp" in promql else 0.1)
+
+    bench.now = START + timedelta(seconds=31)
+    bench.source.series = [requests(200, 0, 1.7e308), requests(404, 0, 1.7e308), requests(200, 0, 9, attempt=4)]
+    bench.source.values = answer
+    other = DRIFT.model_copy(update={"name": "other", "query": Query(value="max(other)")})
+    bench.poller.watch(FRAUD, target(ERRORS, DRIFT, other))
+    wanted = {"errors": "NotANumber", "drift": "QueryError", "other": "WithinLimit"}
+    await bench.until(lambda: bench.reasons() == wanted, "told of what is wrong")
+    bench.poller.watch(FRAUD, target(ERRORS, attempt=4))
+    await bench.until(lambda: bench.reasons() == {"errors": "WithinLimit"}, "polling on")
 
 
 async def test_a_batch_that_hangs_holds_up_no_free_query(bench: Bench) -> None:

@@ -9,7 +9,7 @@ from modelrollout.api.slo import Query, Slo
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
 from modelrollout.metrics.preflight import check
-from modelrollout.metrics.prometheus import ManySeries, NoData, NotANumber, QueryError, Single, Value
+from modelrollout.metrics.prometheus import ManySeries, NoData, NotANumber, QueryError, Single, Unavailable, Value
 from modelrollout.metrics.queries import Scope
 from unit.metrics.fake_source import FakeSource
 
@@ -110,6 +110,20 @@ async def test_a_metric_that_exists_nowhere_is_told_with_the_nearest(promql: str
     source.known = frozenset({"drift", "up"})
     messages = await found(source, spec(query(promql)))
     assert messages["MetricNotFound"] == 'slo "drift": Prometheus knows no metric named drft; did you mean drift?'
+
+
+async def test_the_age_of_what_a_query_asks_for_has_to_be_known() -> None:
+    source = FakeSource()
+    source.values = lambda promql: QueryError("the same labelset") if "timestamp" in promql else Value(0.1)
+    messages = await found(source, spec(query("max({__name__=~'drift.*'})")))
+    assert "how old its samples are cannot be told: the same labelset" in messages["QueryInvalid"]
+
+
+async def test_names_that_cannot_be_had_are_no_obstacle() -> None:
+    """Not everything that speaks Prometheus's API has metadata."""
+    source = FakeSource()
+    source.known = Unavailable("it answers 404 Not Found")
+    assert await found(source, spec(query("max(drift)"))) == {}
 
 
 async def test_the_gateway_is_asked_for_the_clusters_of_the_route() -> None:

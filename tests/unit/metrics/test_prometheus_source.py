@@ -119,6 +119,21 @@ async def test_what_may_be_wrong_with_an_answer(status: int, body: object, answe
         assert await source.matrix("q") == answer
 
 
+@pytest.mark.parametrize(
+    "remark",
+    [
+        'PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: "q" (1:6)',
+        "PromQL warning: quantile value should be between 0 and 1, got 95 (1:10)",
+    ],
+)
+async def test_a_remark_on_the_query_takes_nothing_from_the_answer(remark: str) -> None:
+    async with prometheus(200, success(vector("1"), warnings=[remark], infos=[remark]), []) as source:
+        assert await source.value("q") == Value(1)
+    both = [remark, "store is down"]
+    async with prometheus(200, success(vector("1"), warnings=both), []) as source:
+        assert await source.value("q") == QueryError("only a partial answer: store is down")
+
+
 async def test_nobody_listens_and_no_password_is_told() -> None:
     source = Prometheus("http://user:secret@127.0.0.1:1")
     answer = await source.value("q")

@@ -4,7 +4,6 @@ import json
 import subprocess
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +14,8 @@ from modelrollout.api.labels import ATTEMPT, COLOUR, NAME, VERSION
 from modelrollout.controller import kinds
 from modelrollout.controller.main import main
 from testbed import gobuild
+from testbed.paths import CHART, REPOSITORY
 
-ROOT = Path(__file__).parents[3]
-CHART = ROOT / "charts" / "modelrollout"
 EVERYTHING: dict[str, Any] = {
     "prometheus": {"url": "http://prometheus:9090"},
     "watchNamespaces": ["ml", "risk"],
@@ -211,7 +209,7 @@ def test_objects_are_named_after_the_release(release: str, name: str) -> None:
 
 
 def test_crds_are_upgraded_with_the_release_and_outlive_it() -> None:
-    ours = {path.name: yaml.safe_load(path.read_text()) for path in (ROOT / "crds").glob("*.yaml")}
+    ours = {path.name: yaml.safe_load(path.read_text()) for path in (REPOSITORY / "crds").glob("*.yaml")}
     installed = of_kind(rendered(), "CustomResourceDefinition")
     assert [crd["spec"] for crd in installed] == [crd["spec"] for crd in ours.values()]
     for crd in installed:
@@ -246,3 +244,4 @@ def test_the_chart_is_of_this_version() -> None:
     assert chart["version"] == chart["appVersion"] == __version__
     (container,) = pod_of(rendered())["spec"]["containers"]
     assert container["image"] == f"modelrollout-operator:{__version__}"
+    assert f"/modelrollout-operator:{__version__}\n" in (REPOSITORY / "README.md").read_text()

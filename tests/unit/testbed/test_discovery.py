@@ -1,7 +1,13 @@
 """Which pods the Prometheus of a bed scrapes, and what it says of their samples."""
 
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
+import pytest
+
+from testbed import discovery
 from testbed.discovery import groups
 
 
@@ -45,3 +51,29 @@ def test_what_cannot_answer_or_has_nothing_to_say_is_left_out() -> None:
     silent = pod("silent", MODEL, {"http": 8080})
     stranger = pod("stranger", {"app": "db"}, {"metrics": 9187})
     assert not any(groups([pending, nowhere, silent, stranger]).values())
+
+
+class OverError(Exception):
+    """There is nothing more to follow."""
+
+
+def test_it_asks_again_whatever_comes_instead_of_pods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = [
+        httpx.ReadTimeout("slow"),
+        ConnectionResetError(),
+        OSError("no space"),
+        ValueError("no JSON"),
+        OverError(),
+    ]
+
+    def views(_: httpx.Client) -> Iterator[list[dict[str, Any]]]:
+        yield [pod("fraud-1", MODEL, {"metrics": 8082})]
+        raise errors.pop(0)
+
+    monkeypatch.setattr(discovery, "_views", views)
+    monkeypatch.setattr(discovery, "_RETRY_SECONDS", 0)
+    monkeypatch.setattr(discovery.ssl, "create_default_context", lambda **_: True)
+    with pytest.raises(OverError):
+        discovery.follow("https://127.0.0.1:1", "", "token", tmp_path)
+    assert not errors
+    assert "10.244.0.7:8082" in (tmp_path / "models.json").read_text()

@@ -90,6 +90,25 @@ def test_a_bump_rebuilds_its_own_module_only(tmp_path: Path, monkeypatch: pytest
     assert built("two") == before[1]
 
 
+@pytest.mark.parametrize(
+    ("found", "enough"), [("go1.26.6", False), ("go1.25.9", False), ("go1.26.7", True), ("go1.27rc1", True)]
+)
+def test_a_compiler_that_is_too_old_is_refused(found: str, enough: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gobuild, "needed_go", lambda: "1.26.7")
+    monkeypatch.setattr(gobuild, "_go", lambda *_, **__: found)
+    version = gobuild.go_version.__wrapped__
+    if enough:
+        assert version() == found
+    else:
+        with pytest.raises(BedError, match=rf"Go 1.26.7 or newer is needed, this is {found}\n  fix: install it"):
+            version()
+
+
+@pytest.mark.parametrize("guide", ["README.md", "CONTRIBUTING.md"])
+def test_guides_name_the_compiler_that_is_needed(guide: str) -> None:
+    assert f"Go ≥ {gobuild.needed_go()}" in (paths.REPOSITORY / guide).read_text()
+
+
 def test_manifests_are_where_they_are_looked_for() -> None:
     names = {path.name for path in paths.MANIFESTS.glob("*.yaml")}
     assert {"coredns.yaml", "gateway-class.yaml", "kwok-node.yaml", "prometheus.yaml"} <= names

@@ -60,7 +60,7 @@ def test_what_is_written_is_what_is_read_back(stable: Colour, weight: int) -> No
     seen = GatewayApi().observe(routed(), Cluster(live(route_of(traffic))), {})
     assert seen is not None
     assert seen.shares == {stable: 100 - weight, stable.other: weight}
-    assert seen.token == "41"
+    assert seen.token == "uid-9/41"
 
 
 def test_the_route_without_a_candidate_leads_to_stable_alone() -> None:
@@ -68,7 +68,7 @@ def test_the_route_without_a_candidate_leads_to_stable_alone() -> None:
 
 
 def test_the_route_is_written_before_the_service_and_only_the_route_is_fenced() -> None:
-    rise = SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=10, token="7")
+    rise = SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=10, token="uid-9/7")
     route, service = GatewayApi().render(routed(), rise)
     assert (route["kind"], service["kind"]) == ("HTTPRoute", "Service")
     assert route["metadata"]["resourceVersion"] == "7"

@@ -44,10 +44,11 @@ def test_the_service_carries_the_name_of_the_rollout_and_its_ports() -> None:
     assert service["spec"]["ports"] == [{"name": "http", "port": 8000, "protocol": "TCP", "targetPort": 9000}]
 
 
-def test_the_service_is_fenced_by_the_version_that_was_seen() -> None:
-    known = SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=50, token="7")
+def test_the_service_is_fenced_by_what_was_seen() -> None:
+    known = SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=50, token="uid-9/7")
     new = SetTraffic(stable=BLUE, attempt=1)
-    assert Replicas().render(rollout(), known)[0]["metadata"]["resourceVersion"] == "7"
+    metadata = Replicas().render(rollout(), known)[0]["metadata"]
+    assert (metadata["uid"], metadata["resourceVersion"]) == ("uid-9", "7")
     assert "resourceVersion" not in Replicas().render(rollout(), new)[0]["metadata"]
 
 
@@ -64,6 +65,7 @@ def test_the_service_shows_which_attempt_is_stable() -> None:
         (0, {BLUE: 0, GREEN: 0}, {BLUE: 100, GREEN: 0}),
         (100, {BLUE: 4, GREEN: 4}, {BLUE: 0, GREEN: 100}),
         (25, {BLUE: 3, GREEN: 1}, {BLUE: 75, GREEN: 25}),
+        (33, {BLUE: 2, GREEN: 1}, {BLUE: 66.67, GREEN: 33.33}),
         (25, {BLUE: 3, GREEN: 0}, {BLUE: 100, GREEN: 0}),
         (25, {BLUE: 0, GREEN: 2}, {BLUE: 0, GREEN: 100}),
         (25, {BLUE: 0, GREEN: 0}, {BLUE: 0, GREEN: 0}),
@@ -79,7 +81,7 @@ def test_shares_follow_the_selector_and_the_ready_pods(
     route = router.observe(subject, Cluster(live(service)), workloads)
     assert route is not None
     assert route.shares == shares
-    assert route.token == "41"
+    assert route.token == "uid-9/41"
 
 
 def test_there_is_no_route_before_there_is_a_service() -> None:

@@ -11,6 +11,8 @@ from typing import Any
 import click
 import pytest
 
+import testbed
+from testbed.network import Network
 from traffic_client import Load
 from traffic_client.__main__ import refuse_foreign
 
@@ -108,8 +110,12 @@ def test_waits_for_requests_sent_after_a_moment(server: Server) -> None:
 def test_gives_up_waiting_for_requests_that_are_not_sent(server: Server) -> None:
     with Load(server.url, rate=200, requests=3, seconds=30) as load:
         load.wait(timeout=30)
-        with pytest.raises(TimeoutError, match=r"not within 0.1 s: .* there are 3"):
-            load.wait_for(1, timeout=0.1)
+        with pytest.raises(TimeoutError, match=r"the sender has ended: 4 in all is wanted, there are 3 answers"):
+            load.wait_for(1, timeout=20)
+    with Load(server.url, rate=0.1, requests=3, seconds=30) as load:
+        with pytest.raises(TimeoutError, match=r"not within 0.5 s: one sent late enough"):
+            load.wait_for(1, sent_after=time.time() + 60, timeout=0.5)
+        load.stop()
 
 
 def test_sends_nothing_once_time_is_over(server: Server) -> None:
@@ -161,15 +167,29 @@ def test_a_sender_that_fails_is_not_taken_for_one_that_had_nothing_to_tell() -> 
         sender.wait(timeout=30)
 
 
-@pytest.mark.parametrize("url", ["http://example.com/", "http://1.1.1.1/", "http://10.0.0.1/", "http://192.168.1.1/"])
-def test_only_beds_are_asked(url: str) -> None:
+@pytest.fixture
+def bed_in_slot_3(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one bed of the machine."""
+    monkeypatch.setattr(testbed, "ranges", lambda: Network(3).ranges)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://example.com/", "http://1.1.1.1/", "http://10.0.0.1/", "http://192.168.1.1/", "http://172.18.0.2/"),
+        *("http://10.96.4.7/", "http://10.97.4.2/", "http://10.244.4.9/"),
+    ],
+)
+@pytest.mark.usefixtures("bed_in_slot_3")
+def test_nothing_but_beds_is_asked(url: str) -> None:
     with pytest.raises(click.UsageError):
         refuse_foreign(url)
 
 
 @pytest.mark.parametrize(
-    "url", ["http://127.0.0.1:80/", "http://10.96.3.7/x", "http://10.97.0.2/", "http://10.244.1.9/"]
+    "url", ["http://127.0.0.1:80/", "http://10.96.3.7/x", "http://10.97.3.2/", "http://10.244.3.9/"]
 )
+@pytest.mark.usefixtures("bed_in_slot_3")
 def test_beds_are_asked(url: str) -> None:
     refuse_foreign(url)
 

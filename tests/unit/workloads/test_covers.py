@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from modelrollout.api.manifests import RENDERED, covers, fenced, stamped
+from modelrollout.api.manifests import RENDERED, covers, fence_of, fenced, is_fenced, stamped
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import ApplyWorkload
 from modelrollout.workloads.deployment import render
@@ -86,9 +86,15 @@ def test_any_change_of_our_own_mind_is_found(old: dict[str, Any], new: dict[str,
 
 @given(manifests)
 def test_a_fence_is_a_condition_and_not_content(manifest: dict[str, Any]) -> None:
-    assert fenced(manifest, "9")["metadata"]["resourceVersion"] == "9"
+    seen = live(manifest)
+    only_for_it = fenced(manifest, fence_of(seen))
+    assert {name: only_for_it["metadata"][name] for name in ("uid", "resourceVersion")} == {
+        "uid": "uid-9",
+        "resourceVersion": "41",
+    }
     assert fenced(manifest, None) == manifest
-    assert covers(fenced(manifest, "9"), live(manifest))
+    assert [is_fenced(one) for one in (only_for_it, manifest)] == [True, False]
+    assert covers(only_for_it, live(manifest, uid="uid-10", resourceVersion="42"))
 
 
 def test_the_digest_stands_beside_other_annotations() -> None:

@@ -130,7 +130,9 @@ def test_scaling_says_nothing_of_the_template() -> None:
 
 def test_a_settled_deployment_reads_back() -> None:
     seen = observe(deployment(replicas=4, updatedReplicas=4, readyReplicas=3))
-    assert seen == Workload(revision="abc", attempt=3, desired=4, ready=3, settled=True, total=4)
+    assert seen == Workload(
+        revision="abc", attempt=3, version="2.1.0", desired=4, ready=3, answering=3, settled=True, total=4
+    )
 
 
 def test_a_new_deployment_has_no_ready_pods_and_is_not_settled() -> None:

@@ -17,13 +17,23 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 import testbed
+from testbed.paths import REPOSITORY
+
+from .history import NotReachedError
 
 T = TypeVar("T")
 
-ROOT = Path(__file__).parents[2]
-MANIFESTS = ROOT / "manifests" / "operator.yaml"
+_MANIFESTS = REPOSITORY / "manifests" / "operator.yaml"
 _START = "from modelrollout.controller.main import main; main()"
 _PORT = re.compile(r"on port (\d+)")
+
+
+def apply_crds(bed: testbed.Bed) -> None:
+    """Have our kinds known to the API server."""
+    crds = sorted((REPOSITORY / "crds").glob("*.yaml"))
+    for crd in crds:
+        bed.apply(crd)
+    bed.kubectl("wait", "--for=condition=Established", "--timeout=30s", *(f"--filename={crd}" for crd in crds))
 
 
 def grant(bed: testbed.Bed, *, namespace: str = "") -> None:
@@ -46,7 +56,7 @@ def revoke(bed: testbed.Bed) -> None:
 
 
 def _cluster_role() -> dict[str, Any]:
-    objects = yaml.safe_load_all(MANIFESTS.read_text())
+    objects = yaml.safe_load_all(_MANIFESTS.read_text())
     return next(one for one in objects if one["kind"] == "ClusterRole")
 
 
@@ -60,13 +70,13 @@ class OperatorProcess:
 
     def metric(self, name: str, **labels: str) -> float:
         """Sum of the samples of its own metric that have these labels; 0 when there are none."""
-        families = text_string_to_metric_families(httpx.get(f"{self.url}/metrics").text)
+        families = text_string_to_metric_families(self.get("/metrics").text)
         samples = [sample for family in families for sample in family.samples if sample.name == name]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
     def get(self, path: str) -> httpx.Response:
-        """Its answer on /healthz or /readyz."""
-        return httpx.get(self.url + path)
+        """Its answer on /healthz, /readyz or /metrics."""
+        return httpx.get(self.url + path, trust_env=False)
 
     def kill(self) -> None:
         """As the kernel or a node failure ends it."""
@@ -83,7 +93,7 @@ class OperatorProcess:
 def running(bed: testbed.Bed, folder: Path, *options: str) -> Iterator[OperatorProcess]:
     """An operator that is ready, with the rights of the user `operator`; killed at the end if it still runs."""
     log = folder / f"operator-{time.monotonic_ns()}.log"
-    environment = {"KUBECONFIG": str(bed.kubeconfig_for("operator")), "PYTHONPATH": str(ROOT / "operator")}
+    environment = {"KUBECONFIG": str(bed.kubeconfig_for("operator")), "PYTHONPATH": str(REPOSITORY / "operator")}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", _START, "--metrics-port=0", *options],
@@ -102,16 +112,18 @@ def running(bed: testbed.Bed, folder: Path, *options: str) -> Iterator[OperatorP
 
 
 def eventually(look: Callable[[], T | None], what: str, *, seconds: float = 30) -> T:
-    """What `look` returns as soon as that is true; an AssertionError names what was missing."""
+    """What `look` returns as soon as that is true; a NotReachedError names what was missing."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
+        if time.monotonic() > deadline:
+            raise NotReachedError(f"waited {seconds:g} s in vain for {what}")
         time.sleep(0.1)
     return found
 
 
 def _port(operator: OperatorProcess) -> str | None:
     text = operator.log.read_text()
-    assert operator.process.poll() is None, f"the operator has ended:\n{text}"
+    if operator.process.poll() is not None:
+        raise NotReachedError(f"the operator has ended:\n{text}")
     found = _PORT.search(text)
     return found[1] if found else None

@@ -1,4 +1,4 @@
-"""A ModelRollout in a real cluster, as the tests of the operator follow it."""
+"""A ModelRollout whose pods are simulated, as the tests of the operator and the bench follow it."""
 
 import json
 from collections.abc import Callable
@@ -7,9 +7,9 @@ from typing import Any
 from kubernetes.client import ApiClient, CustomObjectsApi
 
 import testbed
-from cluster.operator_process import eventually
 
-Object = dict[str, Any]
+from .history import NotReachedError, Object
+from .operator_process import eventually
 
 
 class Rollout:
@@ -64,8 +64,8 @@ class Rollout:
 
         try:
             return eventually(look, what, seconds=seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}; the status is {json.dumps(self.status(), indent=1)}") from None
+        except NotReachedError as error:
+            raise NotReachedError(f"{error}; the status is {json.dumps(self.status(), indent=1)}") from None
 
     def serves(self, version: str) -> Object:
         """Wait until a version is stable and there is nothing more to do."""
