@@ -3,9 +3,9 @@
 from datetime import datetime
 
 from modelrollout.api.spec import DeletionPolicy
-from modelrollout.api.status import Phase
+from modelrollout.api.status import Colour, Phase
 from modelrollout.engine.effects import Effect, Release, RemoveFinalizer, SetTraffic
-from modelrollout.engine.move import Move, answering_pods, only_candidate_serves
+from modelrollout.engine.move import Move, answering_pods, only_candidate_serves, serving_colour
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import reverting
 from modelrollout.engine.snapshot import Snapshot
@@ -35,10 +35,21 @@ def deleting(snapshot: Snapshot) -> list[Effect]:
     """Traffic to what stays, then ownership off it, then let go."""
     if not snapshot.has_finalizer:
         return []
-    stable, candidate = snapshot.status.stable, snapshot.status.candidate
-    if snapshot.spec.deletion_policy is DeletionPolicy.DELETE or stable is None:
+    stays = _what_stays(snapshot)
+    if stays is None:
         return [Release(keep=None), RemoveFinalizer()]
-    keep = candidate if candidate and only_candidate_serves(snapshot, stable, candidate) else stable
+    colour, attempt = stays
     token = snapshot.route.token if snapshot.route else None
-    traffic = SetTraffic(stable=keep.colour, attempt=keep.attempt, token=token)
-    return [traffic, Release(keep=keep.colour), RemoveFinalizer()]
+    return [SetTraffic(stable=colour, attempt=attempt, token=token), Release(keep=colour), RemoveFinalizer()]
+
+
+def _what_stays(snapshot: Snapshot) -> tuple[Colour, int] | None:
+    """Colour and attempt that go on serving: stable, unless the candidate alone answers or the status was lost."""
+    stable, candidate = snapshot.status.stable, snapshot.status.candidate
+    if snapshot.spec.deletion_policy is DeletionPolicy.DELETE:
+        return None
+    if stable is None:
+        colour = serving_colour(snapshot)
+        return (colour, snapshot.workloads[colour].attempt) if colour else None
+    serves = candidate if candidate and only_candidate_serves(snapshot, stable, candidate) else stable
+    return serves.colour, serves.attempt

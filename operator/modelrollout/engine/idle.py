@@ -3,8 +3,8 @@
 from datetime import datetime
 
 from modelrollout.api.quantities import parse_duration
-from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase
-from modelrollout.engine.move import Move, Waiting, evolve, is_ready, normal, route_share, stamp, stays
+from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase
+from modelrollout.engine.move import Move, Waiting, evolve, is_ready, normal, serving_colour, stamp, stays
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import DRAIN
 from modelrollout.engine.revision import fingerprint_of, revision_of
@@ -16,7 +16,7 @@ from modelrollout.engine.transitions import adopt, restore, start_attempt
 def idle(snapshot: Snapshot, now: datetime) -> Move:
     """Start what the spec asks for, unless it is what serves already or what failed just now."""
     status = snapshot.status
-    serving = _serves_already(snapshot)
+    serving = serving_colour(snapshot)
     if status.stable is None and serving:
         return adopt(snapshot, serving, now)
     if status.previous and now >= _cold_at(snapshot, status.previous):
@@ -35,16 +35,6 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
         message = f"version {status.previous.version} finishes its answers in {status.previous.colour}"
         return stays(status, Reason.DRAINING, message, until=status.previous.since + DRAIN)
     return start_attempt(snapshot, now)
-
-
-def _serves_already(snapshot: Snapshot) -> Colour | None:
-    """The colour that the route calls stable, if it answers; else one that answers requests."""
-    route = snapshot.route
-    if route is None:
-        return None
-    answering = [colour for colour, workload in snapshot.workloads.items() if workload.answering and workload.version]
-    stable = [colour for colour in answering if snapshot.workloads[colour].attempt == route.attempt]
-    return next((colour for colour in (*stable, *answering) if route_share(snapshot, colour) > 0), None)
 
 
 def _settle(snapshot: Snapshot) -> Move:

@@ -84,6 +84,16 @@ def route_share(snapshot: Snapshot, colour: Colour) -> float:
     return snapshot.route.shares.get(colour, 0.0) if snapshot.route else 0.0
 
 
+def serving_colour(snapshot: Snapshot) -> Colour | None:
+    """The colour that the route calls stable, if it answers; else one that answers requests."""
+    route = snapshot.route
+    if route is None:
+        return None
+    answering = [colour for colour, workload in snapshot.workloads.items() if workload.answering and workload.version]
+    stable = [colour for colour in answering if snapshot.workloads[colour].attempt == route.attempt]
+    return next((colour for colour in (*stable, *answering) if route_share(snapshot, colour) > 0), None)
+
+
 def only_candidate_serves(snapshot: Snapshot, stable: ColourStatus | None, candidate: ColourStatus | None) -> bool:
     """Stable has no ready endpoint and the candidate answers: taking its traffic away would help nobody."""
     return (

@@ -196,7 +196,7 @@ class World:
                 if status.stable:
                     self.proven.add(status.stable.attempt)
             case fx.ApplyWorkload():
-                self._apply_workload(effect)
+                self._apply_workload(effect, seen)
             case fx.ScaleWorkload(colour=colour, replicas=replicas):
                 self.workloads[colour] = replace(
                     self.workloads[colour],
@@ -216,12 +216,13 @@ class World:
             case fx.RemoveFinalizer():
                 self.finalizer, self.gone = False, True
 
-    def _apply_workload(self, effect: fx.ApplyWorkload) -> None:
+    def _apply_workload(self, effect: fx.ApplyWorkload, seen: Snapshot) -> None:
         before = self.workloads.get(effect.colour)
         same = before is not None and (before.revision, before.attempt) == (effect.revision, effect.attempt)
         if before and same and before.desired == effect.replicas:
             return
-        if before and before.answering and not same:
+        known = seen.workloads.get(effect.colour)
+        if known and known.answering and not same:
             assert self.share_of(effect.colour) == 0, "pods that answer requests were replaced"
         kept = min(before.ready, effect.replicas) if before and same else 0
         self.workloads[effect.colour] = Workload(

@@ -64,3 +64,11 @@ def test_a_route_that_is_written_late_is_fenced_when_the_rollout_goes() -> None:
     world.deleting = True
     token = str(world.route_version)
     assert fx.SetTraffic(stable=Colour.BLUE, attempt=1, token=token) in world.reconcile().effects
+
+
+def test_a_lost_status_does_not_take_what_serves_with_it() -> None:
+    world = serving()
+    world.deleting, world.status = True, ModelRolloutStatus()
+    world.run_for(timedelta(seconds=5))
+    assert world.gone
+    assert (world.kept, world.weights) == (Colour.BLUE, {Colour.BLUE: 100, Colour.GREEN: 0})

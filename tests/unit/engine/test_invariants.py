@@ -164,11 +164,13 @@ class RolloutMachine(RuleBasedStateMachine):
     def _check_stage_order(self, before: Any, spec: ModelRolloutSpec) -> None:
         """Invariant 5: within an attempt no stage is entered twice, and none left out that holds and can be reached."""
         after, stages = self.world.status, expand(spec)
-        known = {(stage.name, stage.weight): index for index, stage in enumerate(stages)}
-        index = known.get((before.stage.name, before.stage.weight)) if before.stage else None
-        if index is not None and after.stage and before.attempt == after.attempt:
-            assert after.stage.index >= index
-            passed = stages[index + 1 : after.stage.index]
+        if not before.stage or not after.stage or before.attempt != after.attempt:
+            return
+        places = {(stage.name, stage.weight): place for place, stage in enumerate(stages)}
+        left, entered = (places.get((at.name, at.weight)) for at in (before.stage, after.stage))
+        if left is not None and entered is not None:
+            assert entered >= left
+            passed = stages[left + 1 : entered]
             assert not any(stage.hold and is_reachable(spec, stage.weight) for stage in passed)
 
     def _check_silence(self, before: Any, verdict: Verdict, looking: bool) -> None:
