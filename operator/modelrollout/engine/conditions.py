@@ -80,7 +80,7 @@ def _unavailable(snapshot: Snapshot, status: ModelRolloutStatus) -> tuple[Reason
 
 def _progressing(status: ModelRolloutStatus, waiting: Waiting | None) -> Condition:
     busy = status.phase in (Phase.PREPARING, Phase.PROGRESSING, Phase.REVERTING)
-    reason = waiting.reason if waiting else (status.phase if busy else Reason.NO_ATTEMPT)
+    reason = waiting.reason if waiting else Reason.NO_ATTEMPT
     return _condition(PROGRESSING, _TRUE if busy else _FALSE, reason, waiting.message if waiting else "")
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 
 from modelrollout.api.quantities import parse_duration
-from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase
+from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, RevertStatus
 from modelrollout.engine.move import Move, Waiting, evolve, is_ready, normal, serving_colour, stamp, stays
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import DRAIN
@@ -25,7 +25,7 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
     if status.stable and status.stable.revision == wanted:
         return _settle(snapshot)
     if status.last_revert and status.last_revert.fingerprint == fingerprint_of(snapshot.spec):
-        return _stuck(snapshot)
+        return _stuck(status, status.last_revert)
     if snapshot.spec.paused:
         message = f"paused: version {snapshot.spec.model.version} starts once spec.paused is false"
         return stays(status, Reason.PAUSED, message)
@@ -72,15 +72,11 @@ def _return_to(previous: ColourStatus, snapshot: Snapshot, now: datetime) -> Mov
     return Move(status=snapshot.status, waiting=waiting)
 
 
-def _stuck(snapshot: Snapshot) -> Move:
+def _stuck(status: ModelRolloutStatus, failed: RevertStatus) -> Move:
     """What failed is not tried again by itself."""
-    status = evolve(snapshot.status, phase=Phase.REVERTED)
-    failed = status.last_revert
     message = (
         f"version {failed.version} was taken back at {stamp(failed.at)} ({failed.reason}: {failed.message}); "
         "change the spec to try again"
-        if failed
-        else ""
     )
     waiting = Waiting(reason=Reason.REVERTED, message=message, needs_person=True)
-    return Move(status=status, waiting=waiting)
+    return Move(status=evolve(status, phase=Phase.REVERTED), waiting=waiting)

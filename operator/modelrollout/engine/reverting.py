@@ -11,7 +11,7 @@ from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import stand_in
 
 DRAIN = timedelta(seconds=10)
-"""From the decision to the end of the candidate's pods: data planes take a moment to follow, answers to end."""
+"""From a colour's last requests to the end of its pods: data planes take a moment to follow, answers to end."""
 
 
 def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
@@ -22,14 +22,10 @@ def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
             return _keep_serving(snapshot, candidate, now)
         return _wait_for_route(status, now)
     if status.left_at and now < status.left_at + DRAIN:
-        return stays(
-            status,
-            Reason.DRAINING,
-            f"version {candidate.version} finishes its answers",
-            until=status.left_at + DRAIN,
-        )
+        message = f"version {candidate.version} finishes its answers"
+        return stays(status, Reason.DRAINING, message, until=status.left_at + DRAIN)
     stuck = record is not None and bool(record.fingerprint)
-    done = evolve(status, phase=Phase.REVERTED if stuck else Phase.IDLE, candidate=None)
+    done = evolve(status, phase=Phase.REVERTED if stuck else Phase.IDLE, candidate=None, left_at=None)
     served = f"version {status.stable.version} serves all requests" if status.stable else "nothing serves yet"
     told = normal(Reason.REVERTED, f"Version {candidate.version} is taken back; {served}")
     return Move(status=done, events=(told,), moved=True)
