@@ -17,6 +17,7 @@ from support.rollouts import ABSENT, WHOLE, Complaint, Object, Rollouts, changed
 README = Path(__file__).parents[2] / "README.md"
 CONTAINER = "spec.template.spec.containers.0"
 GATEWAY = "spec.traffic.gatewayAPI"
+OFFICE: Object = {"from": "09:00", "to": "16:00"}
 BLUE_GREEN = "spec.strategy.blueGreen"
 STEPS = "spec.strategy.canary.steps"
 STEP = f"{STEPS}.0"
@@ -87,6 +88,20 @@ def no_time(path: str, value: str) -> Bad:
 
 def steps(what: str, words: str, *weights: int) -> Bad:
     return Bad(what, {STEPS: [{"weight": weight} for weight in weights]}, words)
+
+
+def stages(what: str, words: str, *named: tuple[str, int]) -> Bad:
+    listed = [{"name": name, "traffic": {"weight": weight}} for name, weight in named]
+    return Bad(what, {"spec.strategy": {"stages": listed}}, words, "spec.strategy.stages")
+
+
+def window(what: str, written: Object, words: str, field: str) -> Bad:
+    return Bad(what, {f"{STEP}.window": written}, words, field_of(f"{STEP}.window.{field}"))
+
+
+def rings(what: str, words: str, *named: tuple[str, int]) -> Bad:
+    listed = [{"name": name, "weight": weight} for name, weight in named]
+    return Bad(what, {"spec.strategy": {"ring": {"rings": listed}}}, words, "spec.strategy.ring.rings")
 
 
 def no_share(value: str) -> Bad:
@@ -217,7 +232,73 @@ TRAFFIC = [
 ]
 
 STRATEGY = [
-    Bad("two strategies", {"spec.strategy.blueGreen": {}}, "remove either canary or blueGreen", "spec.strategy"),
+    Bad("two strategies", {"spec.strategy.blueGreen": {}}, "name one strategy: keep one of canary", "spec.strategy"),
+    Bad(
+        "three strategies",
+        {"spec.strategy.ring": {}, "spec.strategy.percentage": {}},
+        "name one strategy: keep one",
+        "spec.strategy",
+    ),
+    Bad("shadow", {"spec.strategy": {"shadow": {}}}, "comes with a later release", "spec.strategy.shadow"),
+    Bad("A/B test", {"spec.strategy": {"abTest": {}}}, "comes with a later release", "spec.strategy.abTest"),
+    Bad("no stages", {"spec.strategy": {"stages": []}}, "should have at least 1 items", "spec.strategy.stages"),
+    stages("stages descend", "put them in order", ("one", 50), ("two", 25), ("three", 100)),
+    stages("last stage is not 100", "add a stage with weight 100", ("one", 50)),
+    stages("a stage called bake", "choose another one", ("bake", 100)),
+    Bad(
+        "a stage twice",
+        {"spec.strategy": {"stages": [{"name": "one", "traffic": {"weight": weight}} for weight in (50, 100)]}},
+        "Duplicate value",
+        "spec.strategy.stages[1]",
+        applied="duplicate entries",
+    ),
+    Bad(
+        "a stage with a name that is no label",
+        {"spec.strategy": {"stages": [{"name": "One", "traffic": {"weight": 100}}]}},
+        "must hold only lower-case letters",
+        "spec.strategy.stages[0].name",
+    ),
+    Bad(
+        "stage without traffic",
+        {"spec.strategy": {"stages": [{"name": "all"}]}},
+        "Required value",
+        "spec.strategy.stages[0].traffic",
+    ),
+    rings("rings descend", "put them in order", ("internal", 10), ("beta", 1), ("production", 100)),
+    rings("last ring is not 100", "add a ring with weight 100", ("internal", 10)),
+    rings("a ring called bake", "choose another one", ("bake", 100)),
+    Bad(
+        "own percentages that end early",
+        {"spec.strategy": {"percentage": {"steps": [{"weight": 50}]}}},
+        "add a step with weight 100",
+        "spec.strategy.percentage.steps",
+    ),
+    Bad(
+        "requires an SLO that is not there",
+        {f"{STEP}.require": {"slos": ["errorz"]}},
+        "add it there",
+        "spec.strategy.canary",
+    ),
+    Bad("bakes for an SLO that is not there", {"spec.bake": {"duration": "1h", "slos": ["errorz"]}}, "add it there"),
+    window("a window that closes first", {"from": "16:00", "to": "09:00"}, "on the day on which it opens", "to"),
+    window("a window from 9", {"from": "9", "to": "16:00"}, "must be a time of the day such as 09:00", "from"),
+    window("a window to 24:00", {"from": "09:00", "to": "24:00"}, "must be a time of the day such as 09:00", "to"),
+    window("a window in Mordor", {**OFFICE, "timeZone": "Europe/Mordor"}, "unknown time zone", "timeZone"),
+    window("a window in no zone", {**OFFICE, "timeZone": "Europe Berlin"}, "a name of the IANA", "timeZone"),
+    window("a window on no day", {**OFFICE, "days": []}, "should have at least 1 items", "days"),
+    window("a window on a day that is none", {**OFFICE, "days": ["Monday"]}, "supported values", "days[0]"),
+    window("a window that never closes", {"from": "09:00"}, "Required value", "to"),
+    Bad("no retries", {"spec.retry": {"limit": 0, "after": "10m"}}, "greater than or equal to 1", "spec.retry.limit"),
+    Bad(
+        "too many retries",
+        {"spec.retry": {"limit": 11, "after": "10m"}},
+        "less than or equal to 10",
+        "spec.retry.limit",
+    ),
+    Bad("retries at once", {"spec.retry": {"limit": 1, "after": "0s"}}, "must be longer than 0s", "spec.retry.after"),
+    Bad("retries after who knows what", {"spec.retry": {"limit": 1}}, "Required value", "spec.retry.after"),
+    Bad("bakes for no time", {"spec.bake": {"duration": "0s"}}, "must be longer than 0s", "spec.bake.duration"),
+    Bad("bakes for who knows how long", {"spec.bake": {}}, "Required value", "spec.bake.duration"),
     unknown("spec.strategy.rainbow", {}),
     Bad("strategy without one", {"spec.strategy": {}}, "or remove strategy for canary"),
     Bad(
@@ -228,7 +309,7 @@ STRATEGY = [
     ),
     Bad("no steps", {STEPS: []}, "should have at least 1 items"),
     steps("33 steps", "must have at most 32 items", *range(1, 33), 100),
-    steps("weights descend", "put the steps in order", 25, 5, 100),
+    steps("weights descend", "put them in order", 25, 5, 100),
     steps("a weight twice", "remove the repeated step", 5, 5, 100),
     steps("last weight is not 100", "add a step with weight 100", 5, 50),
     Bad(
@@ -316,6 +397,14 @@ SLOS = [
     Bad("longer variable", {"spec.slos.2.query.value": 'x{c="$candidate2"}'}, "correct the others"),
     Bad("unknown variable in braces", {"spec.slos.2.query.value": 'x{c="${canary}"}'}, "correct the others"),
     Bad("samples of a query", {"spec.slos.2.minSamples": 20}, "minSamples belongs to metric: remove it here"),
+    Bad("revertAfter without Hold", {"spec.slos.0.revertAfter": "1h"}, "belongs to onBreach Hold"),
+    Bad(
+        "revertAfter of a breach that reverts",
+        {"spec.slos.0.revertAfter": "1h", "spec.slos.0.onBreach": "Revert"},
+        "belongs to onBreach Hold",
+    ),
+    no_duration("spec.slos.0.revertAfter", "1 hour"),
+    outside("spec.slos.0.onBreach", "Explode", "Revert", "Hold"),
 ]
 
 REST = [

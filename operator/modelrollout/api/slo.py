@@ -26,6 +26,13 @@ QUERY_VARIABLES = ("namespace", "rollout", "candidate", "stable", "service_candi
 """What is filled in where a query says $NAME or ${NAME}."""
 
 
+class OnBreach(StrEnum):
+    """What a breach does to the candidate."""
+
+    REVERT = "Revert"
+    HOLD = "Hold"
+
+
 class Query(ApiModel):
     """A free PromQL query that yields one value."""
 
@@ -62,6 +69,11 @@ class Slo(ApiModel):
                 "!has(self.slowerThan) || (has(self.metric) && self.metric == 'latency')",
                 "slowerThan belongs to metric latency: remove it here",
                 ".slowerThan",
+            ),
+            rule(
+                "!has(self.revertAfter) || (has(self.onBreach) && self.onBreach == 'Hold')",
+                "revertAfter belongs to onBreach Hold: set that, or remove revertAfter",
+                ".revertAfter",
             ),
             rule("!has(self.source) || has(self.metric)", "source belongs to metric: remove it here", ".source"),
             rule(
@@ -108,8 +120,15 @@ class Slo(ApiModel):
         le=1_000_000,
     )
     consecutive_breaches: int = Field(
-        description="Breaches in a row, each on new samples, that take the candidate back.",
+        description="Breaches in a row, each on new samples, after which onBreach applies.",
         default=2,
         ge=1,
         le=100,
+    )
+    on_breach: OnBreach = Field(
+        description="Revert takes the candidate back. Hold keeps it in its stage until the SLO passes.",
+        default=OnBreach.REVERT,
+    )
+    revert_after: PositiveDuration | None = Field(
+        description="With onBreach Hold: take the candidate back when it has been breached for this long.", default=None
     )

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
 from modelrollout.api.quantities import LABEL_VALUE_PATTERN, Duration, HttpPath, PositiveDuration
 from modelrollout.api.slo import Slo
-from modelrollout.api.strategy import Strategy
+from modelrollout.api.strategy import Bake, Strategy
 from modelrollout.api.template import Template
 from modelrollout.api.traffic import Traffic
 
@@ -105,6 +105,13 @@ class Rollback(ApiModel):
     )
 
 
+class Retry(ApiModel):
+    """Trying a version again that was taken back, for faults that pass, such as a dependency that was down."""
+
+    limit: int = Field(description="How often, before a person has to act.", ge=1, le=10)
+    after: PositiveDuration = Field(description="How long after it was taken back.")
+
+
 class DeletionPolicy(StrEnum):
     """What deleting a ModelRollout leaves."""
 
@@ -114,7 +121,32 @@ class DeletionPolicy(StrEnum):
 
 _HAS_GATEWAY = "(has(self.traffic) && has(self.traffic.gatewayAPI))"
 
+_STAGE_LISTS = ("canary.steps", "blueGreen.steps", "percentage.steps", "ring.rings", "stages")
+
+
+def _slos_are_there(names: str) -> str:
+    """CEL for "each of these names is that of an SLO"."""
+    return f"{names}.all(name, has(self.slos) && self.slos.exists(slo, slo.name == name))"
+
+
+def _requires_what_is_there(stages: str) -> dict[str, str]:
+    preset, _, field = stages.partition(".")
+    there = f"has(self.strategy) && has(self.strategy.{preset})" + (f" && has(self.strategy.{stages})" if field else "")
+    required = _slos_are_there("one.require.slos")
+    return rule(
+        f"!({there}) || self.strategy.{stages}.all(one, !has(one.require) || !has(one.require.slos) || {required})",
+        "require.slos names an SLO that is not in spec.slos: add it there, or correct the name",
+        f".strategy.{preset}",
+    )
+
+
 _SPEC_RULES = rules(
+    *(_requires_what_is_there(stages) for stages in _STAGE_LISTS),
+    rule(
+        f"!has(self.bake) || !has(self.bake.slos) || {_slos_are_there('self.bake.slos')}",
+        "bake.slos names an SLO that is not in spec.slos: add it there, or correct the name",
+        ".bake",
+    ),
     rule(
         "!has(self.slos) || self.slos.all(slo, !has(slo.metric) || has(slo.source) || has(self.server) || "
         f"{_HAS_GATEWAY})",
@@ -182,10 +214,18 @@ class ModelRolloutSpec(ApiModel):
         max_length=16,
         json_schema_extra=listed_by("name"),
     )
+    bake: Bake | None = Field(
+        description="A last stage at 100 per cent, in which the version before can still take everything back at once.",
+        default=None,
+    )
     warm_up: WarmUp | None = Field(
         description="Requests sent to every candidate pod before it gets any traffic: Ready is not warm.", default=None
     )
     rollback: Rollback = Field(description="How the way back is kept open.", default_factory=Rollback)
+    retry: Retry | None = Field(
+        description="Trying a version again that was taken back. Without it that takes a change of the spec.",
+        default=None,
+    )
     progress_deadline: PositiveDuration | None = Field(
         description="How long the candidate's pods may take to become ready and warm. By default three times what the "
         "stable version took, and at least ten minutes.",

@@ -108,6 +108,7 @@ class SloStatus(ApiModel):
     limit: float | None = Field(description="The limit it was held against.", default=None)
     samples: int | None = Field(description="Requests counted in the window.", default=None)
     breaches: int = Field(description="Breaches in a row.", default=0)
+    breached_since: datetime | None = Field(description="When the first of them was seen.", default=None)
     at: datetime = Field(description="Time of the newest sample behind it, or of the look when there was none.")
 
 
@@ -119,6 +120,7 @@ class RevertStatus(ApiModel):
     fingerprint: Annotated[str, Field(max_length=63)] = Field(
         description="Hash of the spec that failed; it is not tried again until the spec changes. Empty when it may be."
     )
+    times: int = Field(description="How often in a row this spec has been taken back.", default=1)
     stage: Annotated[str, Field(max_length=63)] = Field(description="The stage it had reached.", default="")
     reason: Annotated[str, Field(max_length=63)] = Field(description="Why, in one word.")
     message: Text = Field(description="Why, with the evidence.")

@@ -85,8 +85,8 @@ def _progressing(status: ModelRolloutStatus, waiting: Waiting | None) -> Conditi
 
 
 def _stalled(status: ModelRolloutStatus, waiting: Waiting | None) -> Condition:
-    if status.phase is Phase.REVERTED:
-        return _condition(STALLED, _TRUE, Reason.REVERTED, waiting.message if waiting else "")
+    if status.phase is Phase.REVERTED and waiting and waiting.needs_person:
+        return _condition(STALLED, _TRUE, Reason.REVERTED, waiting.message)
     return _condition(STALLED, _FALSE, Reason.NO_PROBLEM, "")
 
 

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from modelrollout.api.quantities import parse_duration
+from modelrollout.api.spec import Retry
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, RevertStatus
 from modelrollout.engine.move import Move, Waiting, evolve, is_ready, normal, serving_colour, stamp, stays
 from modelrollout.engine.reasons import Reason
@@ -24,8 +25,11 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
     wanted = revision_of(snapshot.name, snapshot.spec)
     if status.stable and status.stable.revision == wanted:
         return _settle(snapshot)
-    if status.last_revert and status.last_revert.fingerprint == fingerprint_of(snapshot.spec):
-        return _stuck(status, status.last_revert)
+    failed = status.last_revert
+    if failed and failed.fingerprint == fingerprint_of(snapshot.spec):
+        again_at = _again_at(snapshot.spec.retry, failed)
+        if again_at is None or now < again_at:
+            return _stuck(status, failed, again_at)
     if snapshot.spec.paused:
         message = f"paused: version {snapshot.spec.model.version} starts once spec.paused is false"
         return stays(status, Reason.PAUSED, message)
@@ -72,11 +76,18 @@ def _return_to(previous: ColourStatus, snapshot: Snapshot, now: datetime) -> Mov
     return Move(status=snapshot.status, waiting=waiting)
 
 
-def _stuck(status: ModelRolloutStatus, failed: RevertStatus) -> Move:
-    """What failed is not tried again by itself."""
+def _again_at(retry: Retry | None, failed: RevertStatus) -> datetime | None:
+    """When a version that was taken back may be tried again by itself; None: not any more."""
+    if retry is None or failed.times > retry.limit:
+        return None
+    return failed.at + parse_duration(retry.after)
+
+
+def _stuck(status: ModelRolloutStatus, failed: RevertStatus, again_at: datetime | None) -> Move:
+    """What failed is not tried again, or not yet."""
+    then = f"it is tried again at {stamp(again_at)}" if again_at else "change the spec to try again"
     message = (
-        f"version {failed.version} was taken back at {stamp(failed.at)} ({failed.reason}: {failed.message}); "
-        "change the spec to try again"
+        f"version {failed.version} was taken back at {stamp(failed.at)} ({failed.reason}: {failed.message}); {then}"
     )
-    waiting = Waiting(reason=Reason.REVERTED, message=message, needs_person=True)
+    waiting = Waiting(reason=Reason.REVERTED, message=message, until=again_at, needs_person=again_at is None)
     return Move(status=evolve(status, phase=Phase.REVERTED), waiting=waiting)

@@ -29,7 +29,7 @@ from modelrollout.engine.move import (
 )
 from modelrollout.engine.preparing import pods_overdue, supersede
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.slos import breached, fold, gravest, not_passing, worth_writing
+from modelrollout.engine.slos import fold, gravest, harmful, held, not_passing, worth_writing
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.stages import Stage, expand, next_stage
 from modelrollout.engine.transitions import back_to_preparing, enter_stage, promote, revert
@@ -98,7 +98,7 @@ def _first_breaches(snapshot: Snapshot, slos: list[SloStatus]) -> tuple[Emit, ..
 def _harm(trial: _Trial) -> Move | None:
     """Take the candidate back when an SLO is breached, or when nobody answers for its share."""
     snapshot, candidate = trial.snapshot, trial.candidate
-    worst = breached(snapshot.spec.slos, trial.slos)
+    worst = harmful(snapshot.spec.slos, trial.slos, trial.now)
     if worst:
         times = f" {worst.breaches} times in a row" if worst.breaches > 1 else ""
         message = f"SLO {worst.name} breached{times}: {worst.message}"
@@ -148,10 +148,24 @@ def _leave(trial: _Trial) -> Move:
     if trial.snapshot.spec.paused:
         return stays(status, Reason.PAUSED, f"paused in stage {stage.name}")
     held_until = (trial.at.reached_at or trial.now) + stage.hold
+    held_back = _held_back(trial)
+    if trial.now < held_until and held_back:
+        return Move(status=status, waiting=held_back)
     if trial.now < held_until:
         return stays(status, Reason.HOLDING, f"stage {stage.name} holds until {stamp(held_until)}", until=held_until)
-    waiting = _undecided(trial)
+    waiting = held_back or _undecided(trial)
     return _until_deadline(trial, waiting) if waiting else _advance(trial)
+
+
+def _held_back(trial: _Trial) -> Waiting | None:
+    """A breach that keeps the candidate where it is, for a person to look at."""
+    found = held(trial.snapshot.spec.slos, trial.slos)
+    if found is None:
+        return None
+    slo, taken_back_at = found
+    otherwise = f"it is taken back at {stamp(taken_back_at)}" if taken_back_at else "it stays as it is"
+    message = f"SLO {slo.name} is breached and holds stage {trial.stage.name}; unless it passes, {otherwise}"
+    return Waiting(reason=Reason.SLO_BREACHED, message=message, until=taken_back_at, needs_person=True)
 
 
 def _undecided(trial: _Trial) -> Waiting | None:
@@ -162,11 +176,15 @@ def _undecided(trial: _Trial) -> Waiting | None:
     if not trial.has_its_pods:
         message = f"waiting for {trial.pods} ready pods of version {trial.candidate.version}"
         return Waiting(reason=Reason.WAITING_FOR_PODS, message=message)
-    open_slos = not_passing(trial.slos)
+    open_slos = [slo for slo in not_passing(trial.slos) if _is_required(trial.stage, slo)]
     if open_slos:
         names = ", ".join(f"{slo.name} ({slo.reason})" for slo in open_slos)
         return Waiting(reason=Reason.UNDECIDED, message=f"stage {trial.stage.name} waits for SLOs: {names}")
     return None
+
+
+def _is_required(stage: Stage, slo: SloStatus) -> bool:
+    return stage.required_slos is None or slo.name in stage.required_slos
 
 
 def _until_deadline(trial: _Trial, waiting: Waiting) -> Move:
@@ -177,7 +195,8 @@ def _until_deadline(trial: _Trial, waiting: Waiting) -> Move:
     due = (trial.at.reached_at or trial.now) + stage.deadline + paused_time(status, trial.now)
     if trial.now < due:
         message = f"{waiting.message}; {stage.on_deadline} at {stamp(due)}"
-        return Move(status=status, waiting=replace(waiting, message=message, until=due))
+        until = min(due, waiting.until) if waiting.until else due
+        return Move(status=status, waiting=replace(waiting, message=message, until=until))
     return _overdue(trial, waiting)
 
 

@@ -1,9 +1,10 @@
 """Readings fold into the status: which SLO says what, and how often in a row it was breached."""
 
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
-from modelrollout.api.slo import Slo
+from modelrollout.api.quantities import parse_duration
+from modelrollout.api.slo import OnBreach, Slo
 from modelrollout.api.status import ModelRolloutStatus, SloStatus, Verdict
 from modelrollout.engine.move import evolve
 from modelrollout.engine.reasons import Reason
@@ -14,6 +15,8 @@ MAX_READING_AGE = timedelta(seconds=15)
 
 REFRESH_AFTER = timedelta(seconds=30)
 """How long a value in the status may lag behind while nothing else about it changes: no write for every scrape."""
+
+NEVER = datetime.max.replace(tzinfo=UTC)
 
 _GRAVITY = [Verdict.BREACH, Verdict.INCONCLUSIVE, Verdict.PASS]
 
@@ -31,10 +34,32 @@ def worth_writing(before: Iterable[SloStatus], current: list[SloStatus]) -> list
     return [_written_or_new(written.get(slo.name), slo) for slo in current]
 
 
-def breached(spec_slos: Iterable[Slo], current: Iterable[SloStatus]) -> SloStatus | None:
-    """The first SLO that was breached as often in a row as it takes."""
-    allowed = {slo.name: slo.consecutive_breaches for slo in spec_slos}
-    return next((slo for slo in current if slo.breaches >= allowed[slo.name]), None)
+def harmful(spec_slos: Iterable[Slo], current: Iterable[SloStatus], now: datetime) -> SloStatus | None:
+    """The first SLO that is breached and takes the candidate back for it now."""
+    return next((slo for spec, slo in _breached(spec_slos, current) if _takes_back_at(spec, slo, now) <= now), None)
+
+
+def held(spec_slos: Iterable[Slo], current: Iterable[SloStatus]) -> tuple[SloStatus, datetime | None] | None:
+    """The first SLO that is breached and only holds the candidate, and when it takes it back after all, if it does."""
+    for spec, slo in _breached(spec_slos, current):
+        takes_back_at = _takes_back_at(spec, slo, NEVER)
+        return slo, takes_back_at if takes_back_at < NEVER else None
+    return None
+
+
+def _breached(spec_slos: Iterable[Slo], current: Iterable[SloStatus]) -> list[tuple[Slo, SloStatus]]:
+    """SLOs that were breached as often in a row as it takes."""
+    specs = {slo.name: slo for slo in spec_slos}
+    return [(specs[slo.name], slo) for slo in current if slo.breaches >= specs[slo.name].consecutive_breaches]
+
+
+def _takes_back_at(spec: Slo, slo: SloStatus, now: datetime) -> datetime:
+    """When a breach that counts takes the candidate back."""
+    if spec.on_breach is OnBreach.REVERT:
+        return now
+    if spec.revert_after is None or slo.breached_since is None:
+        return NEVER
+    return slo.breached_since + parse_duration(spec.revert_after)
 
 
 def not_passing(current: Iterable[SloStatus]) -> list[SloStatus]:
@@ -59,22 +84,22 @@ def _fresh_readings(snapshot: Snapshot, now: datetime) -> dict[str, SloStatus]:
 
 
 def _count(slo: Slo, before: SloStatus | None, reading: SloStatus | None, now: datetime) -> SloStatus:
-    breaches = before.breaches if before else 0
+    breaches, since = (before.breaches, before.breached_since) if before else (0, None)
     if reading is None:
-        at = before.at if before else now
         return SloStatus(
             name=slo.name,
             verdict=Verdict.INCONCLUSIVE,
             reason=Reason.NOT_LOOKED_AT,
             message="no fresh look at this SLO; waiting for the next poll of Prometheus",
             breaches=breaches,
-            at=at,
+            breached_since=since,
+            at=before.at if before else now,
         )
     if reading.verdict is Verdict.PASS:
-        breaches = 0
+        breaches, since = 0, None
     elif reading.verdict is Verdict.BREACH and _is_new_evidence(before, reading):
-        breaches += 1
-    return evolve(reading, breaches=breaches)
+        breaches, since = breaches + 1, since or reading.at
+    return evolve(reading, breaches=breaches, breached_since=since)
 
 
 def _is_new_evidence(before: SloStatus | None, reading: SloStatus) -> bool:

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.strategy import BlueGreen, Canary, OnDeadline, Step
+from modelrollout.api.strategy import BAKE, BlueGreen, Canary, OnDeadline, Step, Strategy, Timed
+from modelrollout.api.window import Window
 from modelrollout.engine.capacity import is_reachable, skips_unreachable
 
 
@@ -19,13 +20,19 @@ class Stage:
     hold: timedelta
     deadline: timedelta | None = None
     on_deadline: OnDeadline = OnDeadline.HOLD
+    window: Window | None = None
+    """When it may begin; None: at any time."""
+    required_slos: tuple[str, ...] | None = None
+    """Names of the SLOs that must pass before it is left; None: all."""
 
 
 def expand(spec: ModelRolloutSpec) -> tuple[Stage, ...]:
-    """The stages that the strategy stands for, in order of ascending weight; the last one has weight 100."""
-    if spec.strategy.blue_green:
-        return _blue_green(spec.strategy.blue_green)
-    return _steps("canary", (spec.strategy.canary or Canary()).steps)
+    """The stages that the spec stands for, the bake among them; weights never descend, and the last one is 100."""
+    stages = _strategy(spec.strategy)
+    if spec.bake is None:
+        return stages
+    bake = Stage(name=BAKE, weight=100, hold=parse_duration(spec.bake.duration), required_slos=_names(spec.bake.slos))
+    return (*stages, bake)
 
 
 def next_stage(spec: ModelRolloutSpec, after: int) -> int | None:
@@ -41,19 +48,38 @@ def unreachable_stages(spec: ModelRolloutSpec) -> list[Stage]:
     return [stage for stage in expand(spec) if not is_reachable(spec, stage.weight)]
 
 
+def _strategy(strategy: Strategy) -> tuple[Stage, ...]:
+    if strategy.blue_green:
+        return _blue_green(strategy.blue_green)
+    if strategy.percentage:
+        return _steps("percentage", strategy.percentage.steps)
+    if strategy.ring:
+        return tuple(_stage(ring.name, ring.weight, ring) for ring in strategy.ring.rings)
+    if strategy.stages:
+        return tuple(_stage(stage.name, stage.traffic.weight, stage) for stage in strategy.stages)
+    return _steps("canary", (strategy.canary or Canary()).steps)
+
+
 def _blue_green(preset: BlueGreen) -> tuple[Stage, ...]:
     validation = Stage(name="validate", weight=0, hold=parse_duration(preset.validation))
     return (validation, *_steps("switch", preset.steps))
 
 
 def _steps(prefix: str, steps: Sequence[Step]) -> tuple[Stage, ...]:
-    return tuple(
-        Stage(
-            name=f"{prefix}-{step.weight}",
-            weight=step.weight,
-            hold=parse_duration(step.hold),
-            deadline=parse_duration(step.deadline) if step.deadline else None,
-            on_deadline=step.on_deadline,
-        )
-        for step in steps
+    return tuple(_stage(f"{prefix}-{step.weight}", step.weight, step) for step in steps)
+
+
+def _stage(name: str, weight: int, timed: Timed) -> Stage:
+    return Stage(
+        name=name,
+        weight=weight,
+        hold=parse_duration(timed.hold),
+        deadline=parse_duration(timed.deadline) if timed.deadline else None,
+        on_deadline=timed.on_deadline,
+        window=timed.window,
+        required_slos=_names(timed.require.slos if timed.require else None),
     )
+
+
+def _names(slos: Sequence[str] | None) -> tuple[str, ...] | None:
+    return None if slos is None else tuple(slos)

@@ -4,12 +4,13 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from modelrollout.api.status import Colour, ColourStatus, Phase, RevertStatus, StageStatus
-from modelrollout.engine.move import Move, answering_pods, evolve, normal, route_share, warning
+from modelrollout.engine.move import Move, answering_pods, evolve, normal, route_share, stamp, stays, warning
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.revision import fingerprint_of, revision_of
 from modelrollout.engine.slos import clear_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.stages import expand
+from modelrollout.engine.windows import opens_at
 
 _FRESH_CLOCKS = {"paused_at": None, "paused_seconds": 0.0, "pods_missing_since": None}
 
@@ -69,9 +70,13 @@ def adopt(snapshot: Snapshot, colour: Colour, now: datetime) -> Move:
 
 
 def enter_stage(snapshot: Snapshot, index: int, now: datetime) -> Move:
-    """Decide on a stage. Its traffic follows once this decision is written down."""
+    """Decide on a stage, as soon as its window is open. Its traffic follows once this decision is written down."""
     stages = expand(snapshot.spec)
     stage = stages[index]
+    opens = opens_at(stage.window, now)
+    if now < opens:
+        message = f"stage {stage.name} may begin at {stamp(opens)}"
+        return stays(snapshot.status, Reason.OUTSIDE_WINDOW, message, until=opens)
     entered = evolve(
         clear_verdicts(snapshot.status),
         phase=Phase.PROGRESSING,
@@ -119,10 +124,13 @@ def revert(
 ) -> Move:
     """Take the candidate back: all requests to stable. Unless it may retry, this spec is not tried again."""
     status = snapshot.status
+    fingerprint = "" if may_retry else fingerprint_of(snapshot.spec)
+    before = status.last_revert
     record = RevertStatus(
         version=candidate.version,
         attempt=candidate.attempt,
-        fingerprint="" if may_retry else fingerprint_of(snapshot.spec),
+        fingerprint=fingerprint,
+        times=before.times + 1 if before and fingerprint and before.fingerprint == fingerprint else 1,
         stage=status.stage.name if status.stage else "",
         reason=reason,
         message=message[:1024],

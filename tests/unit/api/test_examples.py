@@ -39,7 +39,12 @@ def test_models_keep_everything_in_an_example(path: Path) -> None:
 
 def test_there_are_examples_of_each_way_to_go() -> None:
     specs = [yaml.safe_load(path.read_text())["spec"] for path in EXAMPLES]
-    assert {strategy for spec in specs for strategy in spec.get("strategy", {})} == {"canary", "blueGreen"}
+    assert {strategy for spec in specs for strategy in spec.get("strategy", {})} == {
+        "canary",
+        "blueGreen",
+        "ring",
+        "stages",
+    }
     assert any("traffic" not in spec for spec in specs)
     assert any("gatewayAPI" in spec.get("traffic", {}) for spec in specs)
 

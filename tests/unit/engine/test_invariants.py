@@ -30,16 +30,17 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "onDeadline": draw(st.sampled_from(["Hold", "Revert", "Advance"])),
     }
     steps = [{"weight": weight} | {k: v for k, v in step.items() if v} for weight in weights]
-    preset = draw(st.sampled_from(["canary", "blueGreen"]))
+    preset = draw(st.sampled_from(["canary", "blueGreen", "percentage"]))
     router = draw(st.sampled_from([{"gatewayAPI": {"parentRefs": [{"name": "public"}]}}, {"replicas": {}}]))
     slo = {"name": "errors", "metric": "error-ratio", "limit": "1%", "consecutiveBreaches": draw(st.integers(1, 3))}
+    slo |= draw(st.sampled_from([{}, {"onBreach": "Hold"}, {"onBreach": "Hold", "revertAfter": "5m"}]))
     return {
         "replicas": draw(st.integers(1, 6)),
         "traffic": router,
         "strategy": {preset: {"steps": steps}},
         "slos": draw(st.sampled_from([[], [slo]])),
         "rollback": {"keepWarm": "10m"},
-    } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}]))
+    } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}, {"bake": {"duration": "10m"}}]))
 
 
 class RolloutMachine(RuleBasedStateMachine):

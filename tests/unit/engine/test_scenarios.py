@@ -199,6 +199,32 @@ def test_a_stage_that_fewer_pods_cannot_reach_is_passed_over() -> None:
     assert world.status.stage.name == "canary-100"
 
 
+def test_the_bake_takes_everything_back_at_once_and_keeps_stable_until_it_is_over() -> None:
+    world = in_stage("bake", bake={"duration": "1h"})
+    assert world.weights == {Colour.BLUE: 0, Colour.GREEN: 100}
+    assert world.workloads[Colour.BLUE].desired == 4
+    world.run_for(50 * MINUTE, step=MINUTE)
+    assert world.status.phase is Phase.PROGRESSING
+    world.verdict = Verdict.BREACH
+    for _ in range(2):
+        world.now += timedelta(seconds=1)
+        taken_back = taking_back(world)
+        decision = world.reconcile()
+    assert decision.effects[0] == taken_back
+    assert world.status.last_revert
+    assert (world.status.last_revert.stage, world.status.last_revert.reason) == ("bake", "SLOBreached")
+
+
+def test_a_stage_waits_only_for_the_slos_that_it_requires() -> None:
+    steps = [{"weight": 10, "hold": "1m", "require": {"slos": []}}, {"weight": 100, "hold": "1m"}]
+    world = in_stage("canary-10", strategy={"canary": {"steps": steps}})
+    world.verdict = Verdict.INCONCLUSIVE
+    world.run_for(5 * MINUTE)
+    assert world.status.stage
+    assert world.status.stage.name == "canary-100", "this one requires all"
+    assert condition(world, "Progressing") == (ConditionStatus.TRUE, "Undecided")
+
+
 class TestReplicasRouter:
     """Weights by numbers of ready pods."""
 
