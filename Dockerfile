@@ -16,8 +16,11 @@ RUN cd /opt/modelrollout \
     && mv /src/modelrollout "$(bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && printf '#!/opt/modelrollout/bin/python\nfrom modelrollout.controller.main import main\nmain()\n' \
         > bin/modelrollout-operator \
-    && chmod 755 bin/modelrollout-operator \
-    && bin/modelrollout-operator --version
+    && printf '#!/opt/modelrollout/bin/python\nfrom modelrollout.cli.main import main\nmain()\n' \
+        > bin/kubectl-modelrollout \
+    && chmod 755 bin/modelrollout-operator bin/kubectl-modelrollout \
+    && bin/modelrollout-operator --version \
+    && bin/kubectl-modelrollout --version
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="modelrollout-operator" \

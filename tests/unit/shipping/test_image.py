@@ -57,13 +57,12 @@ def test_the_base_is_a_parameter_without_a_registry() -> None:
     assert all(image.startswith("${BASE}") for image in instructions("FROM"))
 
 
-def test_the_script_it_starts_is_the_one_that_the_project_declares() -> None:
+def test_it_has_the_scripts_that_the_project_declares_and_starts_the_operator() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    (script, target), *others = project["scripts"].items()
-    assert others == []
-    module, _, function = target.partition(":")
-    assert instructions("ENTRYPOINT") == [f'["{script}"]']
-    assert f"from {module} import {function}\\n{function}()" in DOCKERFILE
+    for script, target in project["scripts"].items():
+        module, _, function = target.partition(":")
+        assert f"from {module} import {function}\\n{function}()\\n' \\\n        > bin/{script} " in DOCKERFILE
+    assert instructions("ENTRYPOINT") == ['["modelrollout-operator"]']
 
 
 def test_what_is_installed_is_pinned_by_hash_and_fits_the_project() -> None:

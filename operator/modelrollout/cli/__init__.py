@@ -1,0 +1,1 @@
+"""The command `kubectl-modelrollout`, which kubectl runs as `kubectl modelrollout`."""

@@ -1,0 +1,135 @@
+"""`plan`: the stages that a ModelRollout stands for, with the earliest moment of each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TextIO
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from modelrollout.api.rollout import ModelRollout
+from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.cli.files import read_rollouts
+from modelrollout.engine.capacity import candidate_replicas, is_reachable, reachable_weight, skips_unreachable
+from modelrollout.engine.stages import Stage, expand
+from modelrollout.engine.windows import opens_at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """A stage with what comes of it."""
+
+    stage: Stage
+    begins: datetime | None
+    """The earliest moment, if everything passes at once; None: it is left out, or refused."""
+    weight: float
+    """Per cent that the router can give of what the stage declares."""
+    pods: int
+    """Pods of the candidate."""
+    note: str
+
+    def to_wire(self) -> dict[str, Any]:
+        """For programs."""
+        stage = self.stage
+        return {
+            "name": stage.name,
+            "weight": stage.weight,
+            "reachableWeight": self.weight,
+            "pods": self.pods,
+            "holdSeconds": stage.hold.total_seconds(),
+            "deadlineSeconds": stage.deadline.total_seconds() if stage.deadline else None,
+            "onDeadline": stage.on_deadline,
+            "requiredSlos": None if stage.required_slos is None else list(stage.required_slos),
+            "beginsAt": self.begins.isoformat() if self.begins else None,
+            "note": self.note,
+        }
+
+
+def plan_of(spec: ModelRolloutSpec, start: datetime) -> list[Planned]:
+    """The stages as they would follow each other if the candidate were ready at `start` and everything passed."""
+    planned, moment = [], start
+    for stage in expand(spec):
+        reachable = is_reachable(spec, stage.weight)
+        begins = opens_at(stage.window, moment) if reachable else None
+        planned.append(
+            Planned(
+                stage=stage,
+                begins=begins,
+                weight=reachable_weight(spec, stage.weight),
+                pods=candidate_replicas(spec, stage.weight),
+                note="; ".join(_notes(spec, stage, reachable=reachable)),
+            )
+        )
+        moment = begins + stage.hold if begins else moment
+    return planned
+
+
+def ends_at(planned: list[Planned]) -> datetime | None:
+    """The earliest moment of the promotion; None if no stage can be entered."""
+    last = next((one for one in reversed(planned) if one.begins), None)
+    return last.begins + last.stage.hold if last and last.begins else None
+
+
+def _notes(spec: ModelRolloutSpec, stage: Stage, *, reachable: bool) -> Iterator[str]:
+    if not reachable:
+        yield f"left out: below what {spec.replicas} pods can reach" if skips_unreachable(spec) else "REFUSED"
+    if stage.deadline:
+        yield f"undecided after {_duration(stage.deadline)}: {stage.on_deadline}"
+    if stage.required_slos is not None:
+        yield f"requires {', '.join(stage.required_slos) or 'no SLO'}"
+    if stage.window:
+        window = stage.window
+        yield f"begins {'/'.join(window.days)} {window.from_}-{window.to} {window.time_zone}"
+
+
+def show(rollout: ModelRollout, planned: list[Planned], console: Console) -> None:
+    """The plan as a table, with the end below it."""
+    name, spec = rollout.metadata.get("name", "?"), rollout.spec
+    console.print(f"{name}: version {spec.model.version}, {spec.replicas} pods", markup=False)
+    table = Table(box=None, pad_edge=False)
+    for column in ("STAGE", "WEIGHT", "PODS", "BEGINS, AT THE EARLIEST", "HOLD"):
+        table.add_column(column, no_wrap=True)
+    table.add_column()
+    for one in planned:
+        share = f"{one.stage.weight} %" if one.weight == one.stage.weight else f"{one.weight:g} of {one.stage.weight} %"
+        begins = one.begins.strftime("%a %Y-%m-%d %H:%M %Z") if one.begins else "-"
+        table.add_row(one.stage.name, share, str(one.pods), begins, _duration(one.stage.hold), one.note)
+    console.print(table)
+    end = ends_at(planned)
+    if end:
+        console.print(f"promoted {end.strftime('%a %Y-%m-%d %H:%M %Z')} at the earliest", markup=False)
+
+
+def _duration(length: timedelta) -> str:
+    """`1h30m`, as it is written in a spec."""
+    seconds = int(length.total_seconds())
+    parts = ((seconds // 3600, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s"))
+    return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
+
+
+@click.command()
+@click.option("-f", "--filename", "file", type=click.File(), required=True, help="File with ModelRollouts; - is stdin.")
+@click.option(
+    "--start",
+    type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]),
+    help="When the candidate is ready, in the time zone of this machine. [default: now]",
+)
+@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+def plan(file: TextIO, start: datetime | None, output: str) -> None:
+    """Show the stages that a ModelRollout stands for, before anything moves.
+
+    The times are the earliest possible: the candidate is ready at once, and every stage is left when its hold is over.
+    """
+    console = Console()
+    begin = (start or datetime.now()).astimezone().replace(microsecond=0)
+    for rollout in read_rollouts(file):
+        planned = plan_of(rollout.spec, begin)
+        if output == "json":
+            end = ends_at(planned)
+            stages = [one.to_wire() for one in planned]
+            promoted = end.isoformat() if end else None
+            console.print_json(data={"name": rollout.metadata.get("name"), "stages": stages, "promotedAt": promoted})
+        else:
+            show(rollout, planned, console)
