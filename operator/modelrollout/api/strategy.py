@@ -73,11 +73,10 @@ class Step(Timed):
     weight: Weight = Field(description="Per cent of the requests that go to the candidate.")
 
 
-class Ring(Timed):
+class Ring(Step):
     """A share of the requests under a name."""
 
     name: DnsLabel = Field(description="Name of the ring; its stage has it too.")
-    weight: Weight = Field(description="Per cent of the requests that go to the candidate.")
 
 
 class StageTraffic(ApiModel):
@@ -123,8 +122,15 @@ _RING_RULES = rules(_ascending("ring.weight", "ring"), _ends_at_100("weight", "r
 _STAGE_RULES = rules(_ascending("stage.traffic.weight", "stage"), _ends_at_100("traffic.weight", "stage"), _NOT_BAKE)
 
 
-def _steps(*weights: int) -> list[Step]:
-    return [Step(weight=weight) for weight in weights]
+def _steps(*weights: int, description: str) -> Any:
+    """The field with the steps of a preset, which has these weights when it is left out."""
+    return Field(
+        description=description,
+        default_factory=lambda: [Step(weight=weight) for weight in weights],
+        min_length=1,
+        max_length=32,
+        json_schema_extra=_STEP_RULES,
+    )
 
 
 def _rings(**weights: int) -> list[Ring]:
@@ -134,12 +140,14 @@ def _rings(**weights: int) -> list[Ring]:
 class Canary(ApiModel):
     """A few requests first, then more, each step judged."""
 
-    steps: list[Step] = Field(
+    steps: list[Step] = _steps(
+        1,
+        5,
+        10,
+        25,
+        50,
+        100,
         description="Steps of ascending weight that end at 100; 1, 5, 10, 25, 50 and 100 when left out.",
-        default_factory=lambda: _steps(1, 5, 10, 25, 50, 100),
-        min_length=1,
-        max_length=32,
-        json_schema_extra=_STEP_RULES,
     )
 
 
@@ -150,25 +158,20 @@ class BlueGreen(ApiModel):
         description="Least time that the new version is ready and warm at weight 0 before the first switch.",
         default="1m",
     )
-    steps: list[Step] = Field(
+    steps: list[Step] = _steps(
+        10,
+        50,
+        100,
         description="Steps of ascending weight that end at 100; 10, 50 and 100 when left out, and a single step of 100 "
         "goes straight over.",
-        default_factory=lambda: _steps(10, 50, 100),
-        min_length=1,
-        max_length=32,
-        json_schema_extra=_STEP_RULES,
     )
 
 
 class Percentage(ApiModel):
     """A quarter more at each step, or steps of one's own."""
 
-    steps: list[Step] = Field(
-        description="Steps of ascending weight that end at 100; 25, 50, 75 and 100 when left out.",
-        default_factory=lambda: _steps(25, 50, 75, 100),
-        min_length=1,
-        max_length=32,
-        json_schema_extra=_STEP_RULES,
+    steps: list[Step] = _steps(
+        25, 50, 75, 100, description="Steps of ascending weight that end at 100; 25, 50, 75 and 100 when left out."
     )
 
 

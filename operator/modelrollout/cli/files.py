@@ -6,6 +6,7 @@ import click
 import yaml
 from pydantic import ValidationError
 
+from modelrollout.api.base import problems
 from modelrollout.api.rollout import ModelRollout
 
 
@@ -25,7 +26,5 @@ def _parsed(written: dict[str, object], where: str) -> ModelRollout:
     try:
         return ModelRollout.model_validate(written)
     except ValidationError as error:
-        wrong = "\n".join(
-            f"  {'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors(include_url=False)
-        )
-        raise click.ClickException(f"a ModelRollout in {where} is not right:\n{wrong}") from error
+        wrong = "".join(f"\n  {one}" for one in problems(error))
+        raise click.ClickException(f"a ModelRollout in {where} is not right:{wrong}") from error

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
+from modelrollout.api.base import problems
 from modelrollout.api.labels import FINALIZER, colour_name
 from modelrollout.api.objects import Live
 from modelrollout.api.owner import Rollout
@@ -48,7 +49,7 @@ class UnreadableError(Exception):
     """A rollout that does not fit the API of this operator: a CRD of another version let it in."""
 
     def __init__(self, rollout: Live, error: ValidationError) -> None:
-        super().__init__("; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()))
+        super().__init__("; ".join(problems(error)))
         self.rollout = rollout
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import Retry
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, RevertStatus
-from modelrollout.engine.move import Move, Waiting, evolve, is_ready, normal, serving_colour, stamp, stays
+from modelrollout.engine.move import Move, evolve, is_ready, normal, serving_colour, stamp, stays
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import DRAIN
 from modelrollout.engine.revision import fingerprint_of, revision_of
@@ -17,8 +17,7 @@ from modelrollout.engine.transitions import adopt, restore, start_attempt
 def idle(snapshot: Snapshot, now: datetime) -> Move:
     """Start what the spec asks for, unless it is what serves already or what failed just now."""
     status = snapshot.status
-    serving = serving_colour(snapshot)
-    if status.stable is None and serving:
+    if status.stable is None and (serving := serving_colour(snapshot)):
         return adopt(snapshot, serving, now)
     if status.previous and now >= _cold_at(snapshot, status.previous):
         return _park(status, status.previous)
@@ -72,8 +71,7 @@ def _return_to(previous: ColourStatus, snapshot: Snapshot, now: datetime) -> Mov
         f"waiting for all {snapshot.spec.replicas} pods of version {previous.version} in {previous.colour}; "
         f"without them it comes back by stages from {stamp(cold_at)} on"
     )
-    waiting = Waiting(reason=Reason.WAITING_FOR_PODS, message=message, until=cold_at, needs_person=True)
-    return Move(status=snapshot.status, waiting=waiting)
+    return stays(snapshot.status, Reason.WAITING_FOR_PODS, message, until=cold_at, needs_person=True)
 
 
 def _again_at(retry: Retry | None, failed: RevertStatus) -> datetime | None:
@@ -89,5 +87,5 @@ def _stuck(status: ModelRolloutStatus, failed: RevertStatus, again_at: datetime 
     message = (
         f"version {failed.version} was taken back at {stamp(failed.at)} ({failed.reason}: {failed.message}); {then}"
     )
-    waiting = Waiting(reason=Reason.REVERTED, message=message, until=again_at, needs_person=again_at is None)
-    return Move(status=evolve(status, phase=Phase.REVERTED), waiting=waiting)
+    reverted = evolve(status, phase=Phase.REVERTED)
+    return stays(reverted, Reason.REVERTED, message, until=again_at, needs_person=again_at is None)

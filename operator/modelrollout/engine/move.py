@@ -44,9 +44,16 @@ def with_status(snapshot: Snapshot, **changes: Any) -> Snapshot:
     return replace(snapshot, status=evolve(snapshot.status, **changes))
 
 
-def stays(status: ModelRolloutStatus, reason: Reason, message: str, *, until: datetime | None = None) -> Move:
+def stays(
+    status: ModelRolloutStatus,
+    reason: Reason,
+    message: str,
+    *,
+    until: datetime | None = None,
+    needs_person: bool = False,
+) -> Move:
     """The rollout stays where it is and says what for."""
-    return Move(status=status, waiting=Waiting(reason=reason, message=message, until=until))
+    return Move(status=status, waiting=Waiting(reason=reason, message=message, until=until, needs_person=needs_person))
 
 
 def normal(reason: Reason, message: str) -> Emit:

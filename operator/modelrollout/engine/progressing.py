@@ -209,8 +209,7 @@ def _overdue(trial: _Trial, waiting: Waiting) -> Move:
     if policy is OnDeadline.ADVANCE and _may_rise(trial):
         return _advance(trial)
     message = f"undecided at the deadline, holding: {waiting.message}"
-    held = Waiting(reason=Reason.UNDECIDED_AT_DEADLINE, message=message, needs_person=True)
-    return Move(status=snapshot.status, waiting=held)
+    return stays(snapshot.status, Reason.UNDECIDED_AT_DEADLINE, message, needs_person=True)
 
 
 def _may_rise(trial: _Trial) -> bool:

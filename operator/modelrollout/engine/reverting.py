@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase
 from modelrollout.engine.capacity import ROUTE_SETTLES
-from modelrollout.engine.move import Move, Waiting, answering_pods, evolve, normal, route_share, stays
+from modelrollout.engine.move import Move, answering_pods, evolve, normal, route_share, stays
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Snapshot
@@ -47,5 +47,4 @@ def _keep_serving(snapshot: Snapshot, candidate: ColourStatus, now: datetime) ->
     if stable and not snapshot.deleting and wanted not in (stable.revision, candidate.revision):
         return stand_in(snapshot, candidate, now)
     message = f"no pod of the stable version is ready; version {candidate.version} keeps its requests until one is"
-    waiting = Waiting(reason=Reason.STABLE_UNAVAILABLE, message=message, needs_person=True)
-    return Move(status=snapshot.status, waiting=waiting)
+    return stays(snapshot.status, Reason.STABLE_UNAVAILABLE, message, needs_person=True)

@@ -7,18 +7,11 @@ import pytest
 
 from modelrollout.api.status import Verdict
 from modelrollout.controller.apply import Applier
-from modelrollout.controller.client import (
-    UnavailableError,
-)
+from modelrollout.controller.client import UnavailableError
 from modelrollout.controller.kinds import GATEWAYS, HTTP_ROUTES, Key
 from modelrollout.controller.observe import Seen
 from modelrollout.engine.effects import WarmUp
-from unit.controller.fake_cluster import (
-    GATEWAY_ROUTER,
-    KEY,
-    gateway_objects,
-    rollout,
-)
+from unit.controller.fake_cluster import GATEWAY_ROUTER, KEY, gateway_objects, rollout
 from unit.controller.scene import SLOS, SPEC, Scene
 
 

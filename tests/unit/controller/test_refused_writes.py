@@ -6,18 +6,9 @@ import pytest
 
 from modelrollout.api.labels import FINALIZER
 from modelrollout.api.status import Verdict
-from modelrollout.controller.client import (
-    ApiError,
-    EndingNamespaceError,
-    NotFoundError,
-    RefusedError,
-)
+from modelrollout.controller.client import ApiError, EndingNamespaceError, NotFoundError, RefusedError
 from modelrollout.controller.kinds import HTTP_ROUTES, MODEL_ROLLOUTS, Key, kind_of
-from unit.controller.fake_cluster import (
-    GATEWAY_ROUTER,
-    KEY,
-    rollout,
-)
+from unit.controller.fake_cluster import GATEWAY_ROUTER, KEY, rollout
 from unit.controller.scene import SPEC, Scene
 
 

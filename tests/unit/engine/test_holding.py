@@ -3,19 +3,10 @@
 from datetime import timedelta
 
 from modelrollout.api.status import Colour, ConditionStatus, Phase, Verdict
-from unit.engine.simulation import World
-from unit.engine.worlds import MINUTE, condition, in_stage
+from unit.engine.worlds import MINUTE, breach, condition, in_stage
 
 LONG = {"canary": {"steps": [{"weight": 10, "hold": "24h"}, {"weight": 100}]}}
 HOLDING = {"name": "drift", "query": {"value": "drift"}, "limit": "0.3", "consecutiveBreaches": 2, "onBreach": "Hold"}
-
-
-def breach(world: World, *, times: int) -> None:
-    """The SLOs are breached so many times more, a second apart."""
-    world.verdict = Verdict.BREACH
-    for _ in range(times):
-        world.now += timedelta(seconds=1)
-        world.reconcile()
 
 
 def test_a_breach_that_holds_keeps_the_stage_and_calls_for_a_person() -> None:

@@ -9,7 +9,7 @@ from modelrollout.api.status import Colour, ConditionStatus, Phase, Verdict
 from modelrollout.engine import effects as fx
 from modelrollout.engine.snapshot import Obstacle
 from unit.engine.simulation import GATEWAY, make_spec
-from unit.engine.worlds import MINUTE, condition, in_stage, reasons, serving, taking_back
+from unit.engine.worlds import MINUTE, breach, condition, in_stage, reasons, serving, taking_back
 
 
 def test_a_breach_takes_the_candidate_back_with_one_route_write_before_anything_else() -> None:
@@ -282,10 +282,7 @@ def test_somebody_who_restarts_pods_takes_nothing_down_and_nothing_back(colour: 
     assert world.status.phase is Phase.PROGRESSING
     assert condition(world, "Ready") == (ConditionStatus.TRUE, "Serving")
     assert world.weights == {Colour.BLUE: 50, Colour.GREEN: 50}
-    world.verdict = Verdict.BREACH
-    for _ in range(3):
-        world.now += timedelta(seconds=1)
-        world.reconcile()
+    breach(world, times=3)
     assert world.weights == {Colour.BLUE: 100, Colour.GREEN: 0}, "a restart is no reason to keep a bad version"
 
 
@@ -361,10 +358,7 @@ def test_the_version_before_is_parked_in_time_though_another_one_waits() -> None
 
 def test_nothing_of_a_failed_trial_is_left_in_the_status_of_what_serves() -> None:
     world = in_stage("canary-50")
-    world.verdict = Verdict.BREACH
-    for _ in range(3):
-        world.now += timedelta(seconds=1)
-        world.reconcile()
+    breach(world, times=3)
     world.change(make_spec("1.0.0"))
     world.run_for(timedelta(seconds=20))
     assert world.status.phase is Phase.IDLE

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import Colour, ConditionStatus, Phase
+from modelrollout.api.status import Colour, ConditionStatus, Phase, Verdict
 from modelrollout.engine import effects as fx
 from unit.engine.simulation import World, make_spec
 
@@ -48,3 +48,11 @@ def taking_back(world: World) -> fx.SetTraffic:
     return fx.SetTraffic(
         stable=Colour.BLUE, attempt=stable.attempt, candidate=Colour.GREEN, weight=0, token=route.token
     )
+
+
+def breach(world: World, *, times: int) -> None:
+    """The SLOs are breached so many times more, a second apart."""
+    world.verdict = Verdict.BREACH
+    for _ in range(times):
+        world.now += timedelta(seconds=1)
+        world.reconcile()
