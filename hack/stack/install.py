@@ -15,12 +15,12 @@ _GATEWAY = Path(__file__).parent / "manifests" / "gateway.yaml"
 
 def install(bed: Bed) -> None:
     """Have it all installed and ready; what is there already stays as it is."""
+    bed.apply(_GATEWAY)  # its proxy starts while the images are loaded
     with step("images of the operator and of the model server"):
         operator = _operator_image()
         for tar in (images.build_ours("model-server"), operator):
             bed.load_image(tar)
     with step("Gateway"):
-        bed.apply(_GATEWAY)
         bed.kubectl("wait", "--namespace=gateways", "gateway/models", "--for=condition=Programmed", "--timeout=120s")
     with step("operator, from its chart"):
         _have_namespace(bed)

@@ -115,7 +115,9 @@ async def eventually(look: Callable[[], Awaitable[object]], wanted: object, what
 async def scraped(url: str, attempt: int) -> None:
     """Wait until Prometheus has scraped the pod of an attempt, and began to after this call."""
     source, called = Prometheus(url), datetime.now(UTC).timestamp()
-    query = f'max(timestamp(up{{modelrollout_io_attempt="{attempt}"}} == 1)) > bool {called}'
+    up = f'up{{modelrollout_io_attempt="{attempt}"}}'
+    # Of an expression like `up == 1`, timestamp() would be that of the question.
+    query = f"max(timestamp({up}) and {up} == 1) > bool {called}"
     await eventually(lambda: source.value(query), Value(1), f"a scrape of attempt {attempt}")
     source.close()
 
