@@ -134,6 +134,15 @@ class Served:
         """Until the version is taken back for good."""
         return self.wait(is_reverted(version), what=f"version {version} taken back", timeout=timeout)
 
+    def wait_taken_back(self, version: str, *, timeout: float = 120) -> State:
+        """Until the version has no requests any more, be it that its pods still finish answers."""
+
+        def left(status: Object) -> bool:
+            taken_back = (status.get("lastRevert") or {}).get("version") == version
+            return taken_back and status["weights"]["observed"] == 0
+
+        return self.wait(left, what=f"version {version} without requests", timeout=timeout)
+
     def wait_for_requests(self, load: Load, count: int, *, sent_after: float = 0.0, timeout: float = 120) -> None:
         """`Load.wait_for`; a failure shows what went on."""
         try:

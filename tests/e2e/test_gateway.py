@@ -6,8 +6,8 @@ import pytest
 
 from stack import Serve
 from stack.evidence import ROUTING_TAKES, Window, by_version, describe, failed, is_models_own, share
-from stack.served import Served, status_of, steps
-from support.stories import Story, story_of
+from stack.served import status_of, steps
+from support.stories import Story
 
 ERRORS = {"name": "errors", "metric": "error-ratio", "source": "Gateway", "limit": "1%", "minSamples": 20}
 LATENCY = {
@@ -18,15 +18,6 @@ LATENCY = {
     "limit": "50%",
     "minSamples": 6,
 }
-CAREFULLY = steps(10, 50, 100, hold="5s")
-
-
-@pytest.fixture(scope="module")
-def model(serve: Serve) -> Iterator[Served]:
-    """Version after version is asked for, in the order of the classes, as people do with a model."""
-    with serve("gateway", strategy=CAREFULLY, slos=[ERRORS]) as model:
-        model.wait_serving("1.0.0")
-        yield model
 
 
 class TestGoodVersion:
@@ -34,16 +25,18 @@ class TestGoodVersion:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def story(cls, model: Served) -> Iterator[Story]:
-        with story_of("1.1.0", model, rate=200, strategy=steps(10, 20, 100, hold="5s")) as story:
-            model.wait_stage("1.1.0", "canary-20")
-            model.set(paused=True)
-            model.wait_for_requests(story.load, 5_300, timeout=180)
-            model.set(paused=False)
-            promoted = model.wait_serving("1.1.0").at
-            model.wait_for_requests(story.load, 200, sent_after=promoted + ROUTING_TAKES)
-            story.end()
-            yield story
+    def story(cls, serve: Serve) -> Iterator[Story]:
+        with serve("good", strategy=steps(10, 20, 100, hold="5s"), slos=[ERRORS]) as model:
+            model.wait_serving("1.0.0")
+            with model.load(rate=200, requests=60_000, seconds=240) as load:
+                model.roll_out("1.1.0")
+                model.wait_stage("1.1.0", "canary-20")
+                model.set(paused=True)
+                model.wait_for_requests(load, 5_300, timeout=180)
+                model.set(paused=False)
+                promoted = model.wait_serving("1.1.0").at
+                model.wait_for_requests(load, 200, sent_after=promoted + ROUTING_TAKES)
+                yield Story(model, load.stop())
 
     def test_no_request_fails(self, story: Story) -> None:
         assert not failed(story.answers), describe(failed(story.answers))
@@ -58,13 +51,13 @@ class TestGoodVersion:
         assert list(dict.fromkeys(names)) == ["canary-10", "canary-20", "canary-100"]
 
     def test_never_gets_more_than_its_stage_declares(self, story: Story) -> None:
-        rising = [window for window in story.windows() if 0 < window.weight < 100]
+        rising = [window for window in story.model.windows() if 0 < window.weight < 100]
         shares = {window.weight: share(window, story.answers) for window in rising}
         assert list(shares) == [10, 20]
         assert all(found.is_within for found in shares.values()), shares
 
     def test_split_is_the_declared_one_over_5000_requests(self, story: Story) -> None:
-        held = next(window for window in story.windows() if window.weight == 20)
+        held = next(window for window in story.model.windows() if window.weight == 20)
         answers = Window(held.start + ROUTING_TAKES, held.end, held.weight).of(story.answers)[:5000]
         assert len(answers) == 5000
         candidate = sum(answer.version == "1.1.0" for answer in answers)
@@ -77,17 +70,19 @@ class TestFailingVersion:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def story(cls, model: Served) -> Iterator[Story]:
-        with story_of("1.2.0-failing", model, rate=80, strategy=CAREFULLY) as story:
-            model.wait_reverted("1.2.0-failing")
-            story.end()
-            yield story
+    def story(cls, serve: Serve) -> Iterator[Story]:
+        with serve("failing", strategy=steps(10, 50, 100, hold="5s"), slos=[ERRORS], replicas=1) as model:
+            model.wait_serving("1.0.0")
+            with model.load(rate=80, requests=20_000, seconds=240) as load:
+                model.roll_out("1.2.0-failing")
+                model.wait_taken_back("1.2.0-failing")
+                yield Story(model, load.stop())
 
     def test_is_taken_back_at_its_first_stage(self, story: Story) -> None:
         record = story.model.status["lastRevert"]
         assert (record["reason"], record["stage"]) == ("SLOBreached", "canary-10")
         assert "SLO errors breached 2 times in a row" in record["message"]
-        assert {window.weight for window in story.windows()} == {0, 10}
+        assert {window.weight for window in story.model.windows()} == {0, 10}
 
     def test_only_its_own_failures_reach_callers(self, story: Story) -> None:
         failures = failed(story.answers)
@@ -96,7 +91,7 @@ class TestFailingVersion:
         assert not others, describe(others)
 
     def test_gets_no_more_than_its_stage_declares_and_nothing_afterwards(self, story: Story) -> None:
-        (stage,) = (window for window in story.windows() if window.weight)
+        (stage,) = (window for window in story.model.windows() if window.weight)
         found = share(stage, story.answers)
         assert found.is_within, found
         late = Window(stage.end + ROUTING_TAKES, float("inf"), 0).of(story.answers)
@@ -109,18 +104,20 @@ class TestSlowVersion:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def story(cls, model: Served) -> Iterator[Story]:
-        # Its answers are slow because each takes a processor for half a second: one such request a second.
-        with story_of("1.2.0-slow", model, rate=10, strategy=CAREFULLY, slos=[ERRORS, LATENCY]) as story:
-            model.wait_reverted("1.2.0-slow")
-            story.end()
-            yield story
+    def story(cls, serve: Serve) -> Iterator[Story]:
+        with serve("slow", strategy=steps(10, 50, 100, hold="5s"), slos=[ERRORS, LATENCY], replicas=1) as model:
+            model.wait_serving("1.0.0")
+            # Its answers are slow because each takes a processor for half a second: one such request a second.
+            with model.load(rate=10, requests=20_000, seconds=240) as load:
+                model.roll_out("1.2.0-slow")
+                model.wait_taken_back("1.2.0-slow")
+                yield Story(model, load.stop())
 
     def test_is_taken_back_at_its_first_stage(self, story: Story) -> None:
         record = story.model.status["lastRevert"]
         assert (record["reason"], record["stage"]) == ("SLOBreached", "canary-10")
         assert "SLO latency breached" in record["message"]
-        assert {window.weight for window in story.windows()} == {0, 10}
+        assert {window.weight for window in story.model.windows()} == {0, 10}
 
     def test_no_request_fails(self, story: Story) -> None:
         assert not failed(story.answers), describe(failed(story.answers))
@@ -131,11 +128,13 @@ class TestCrashingVersion:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def story(cls, model: Served) -> Iterator[Story]:
-        with story_of("1.2.0-crashing", model, rate=40, strategy=CAREFULLY, progressDeadline="15s") as story:
-            model.wait_reverted("1.2.0-crashing")
-            story.end()
-            yield story
+    def story(cls, serve: Serve) -> Iterator[Story]:
+        with serve("crashing", strategy=steps(10, 50, 100, hold="5s"), slos=[ERRORS], replicas=1) as model:
+            model.wait_serving("1.0.0")
+            with model.load(rate=40, requests=20_000, seconds=240) as load:
+                model.set(model={"version": "1.2.0-crashing"}, progressDeadline="15s")
+                model.wait_reverted("1.2.0-crashing")
+                yield Story(model, load.stop())
 
     def test_is_given_up_at_the_progress_deadline(self, story: Story) -> None:
         record = story.model.status["lastRevert"]
@@ -143,6 +142,6 @@ class TestCrashingVersion:
         assert not record.get("stage")
 
     def test_no_traffic_moves(self, story: Story) -> None:
-        assert {window.weight for window in story.windows()} == {0}
-        assert by_version(story.answers).keys() == {story.stable}
+        assert {window.weight for window in story.model.windows()} == {0}
+        assert by_version(story.answers).keys() == {"1.0.0"}
         assert not failed(story.answers), describe(failed(story.answers))

@@ -9,7 +9,7 @@ from modelrollout.metrics import templates
 from stack import Serve
 from stack.evidence import ROUTING_TAKES, Window, by_version, describe, failed, is_models_own, most_of
 from stack.served import NAME, Served, steps
-from support.stories import Story, story_of
+from support.stories import Story
 from traffic_client import Answer
 
 ROUTER: dict[str, object] = {"replicas": {}}
@@ -18,27 +18,21 @@ ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "1%", "minSamples"
 LATENCY = {"name": "latency", "metric": "latency", "slowerThan": "2500ms", "limit": "10%", "minSamples": 20}
 
 
-@pytest.fixture(scope="module")
-def model(serve: Serve) -> Iterator[Served]:
-    """Version after version is asked for, in the order of the classes, as people do with a model."""
-    with serve("replicas", traffic=ROUTER, strategy=STEPS, slos=[ERRORS, LATENCY]) as model:
-        model.wait_serving("1.0.0")
-        yield model
-
-
 class TestGoodVersion:
     """1.1.0 after 1.0.0."""
 
     @pytest.fixture(scope="class")
     @classmethod
-    def story(cls, model: Served) -> Iterator[Story]:
-        with story_of("1.1.0", model, rate=60, through_gateway=False) as story:
-            for stage in ("canary-34", "canary-50", "canary-100"):
-                model.wait_stage("1.1.0", stage)
-            promoted = model.wait_serving("1.1.0").at
-            model.wait_for_requests(story.load, 200, sent_after=promoted + ROUTING_TAKES)
-            story.end()
-            yield story
+    def story(cls, serve: Serve) -> Iterator[Story]:
+        with serve("pods-good", traffic=ROUTER, strategy=STEPS, slos=[ERRORS, LATENCY]) as model:
+            model.wait_serving("1.0.0")
+            with model.load(rate=60, requests=20_000, seconds=240, through_gateway=False) as load:
+                model.roll_out("1.1.0")
+                for stage in ("canary-34", "canary-50", "canary-100"):
+                    model.wait_stage("1.1.0", stage)
+                promoted = model.wait_serving("1.1.0").at
+                model.wait_for_requests(load, 200, sent_after=promoted + ROUTING_TAKES)
+                yield Story(model, load.stop())
 
     def test_no_request_fails(self, story: Story) -> None:
         assert not failed(story.answers), describe(failed(story.answers))
@@ -62,12 +56,14 @@ class TestFailingVersion:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def story(cls, model: Served) -> Iterator[Story]:
-        with story_of("1.2.0-failing", model, rate=60, through_gateway=False) as story:
-            reverted = model.wait_reverted("1.2.0-failing").at
-            model.wait_for_requests(story.load, 100, sent_after=reverted + ROUTING_TAKES)
-            story.end()
-            yield story
+    def story(cls, serve: Serve) -> Iterator[Story]:
+        with serve("pods-failing", traffic=ROUTER, strategy=STEPS, slos=[ERRORS, LATENCY]) as model:
+            model.wait_serving("1.0.0")
+            with model.load(rate=60, requests=20_000, seconds=240, through_gateway=False) as load:
+                model.roll_out("1.2.0-failing")
+                taken_back = model.wait_taken_back("1.2.0-failing").at
+                model.wait_for_requests(load, 100, sent_after=taken_back + ROUTING_TAKES)
+                yield Story(model, load.stop())
 
     def test_is_taken_back_at_its_first_stage(self, story: Story) -> None:
         record = story.model.status["lastRevert"]
@@ -82,7 +78,7 @@ class TestFailingVersion:
         got = by_version(sent)["1.2.0-failing"] + len(failed(sent))
         assert 0 < got <= most_of(len(sent), stage.weight / 100), describe(sent)
         late = since(stage.end + ROUTING_TAKES, story.answers)
-        assert by_version(late).keys() == {story.stable}
+        assert by_version(late).keys() == {"1.0.0"}
         assert not failed(late), describe(failed(late))
 
     def test_only_its_own_failures_reach_callers(self, story: Story) -> None:
@@ -97,17 +93,20 @@ class TestSlowVersion:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def story(cls, model: Served) -> Iterator[Story]:
+    def story(cls, serve: Serve) -> Iterator[Story]:
         slow = {**LATENCY, "slowerThan": "250ms", "limit": "50%", "minSamples": 6}
-        # Its answers are slow because each takes a processor for half a second: one such request a second.
-        with story_of("1.2.0-slow", model, rate=3, through_gateway=False, slos=[ERRORS, slow]) as story:
-            model.wait_reverted("1.2.0-slow")
-            story.end()
-            yield story
+        strategy = steps(50, 100, hold="5s")
+        with serve("pods-slow", traffic=ROUTER, strategy=strategy, slos=[ERRORS, slow], replicas=1) as model:
+            model.wait_serving("1.0.0")
+            # Its answers are slow because each takes a processor for half a second: one such request a second.
+            with model.load(rate=2, requests=20_000, seconds=240, through_gateway=False) as load:
+                model.roll_out("1.2.0-slow")
+                model.wait_taken_back("1.2.0-slow")
+                yield Story(model, load.stop())
 
     def test_is_taken_back_at_its_first_stage(self, story: Story) -> None:
         record = story.model.status["lastRevert"]
-        assert (record["reason"], record["stage"]) == ("SLOBreached", "canary-34")
+        assert (record["reason"], record["stage"]) == ("SLOBreached", "canary-50")
         assert "SLO latency breached" in record["message"]
 
     def test_no_request_fails(self, story: Story) -> None:

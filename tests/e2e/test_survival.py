@@ -17,7 +17,7 @@ SPEC: dict[str, Any] = {"slos": [ERRORS], "replicas": 1}
 
 
 def test_operator_killed_in_the_middle_of_a_stage(serve: Serve) -> None:
-    with in_stage("canary-50", serve("killed", strategy=steps(20, 50, 100, hold="8s"), **SPEC)) as (model, load):
+    with in_stage("canary-50", serve("killed", strategy=steps(20, 50, 100, hold="5s"), **SPEC)) as (model, load):
         kill_operator(model)
         model.wait_serving("1.1.0")
         answers = load.stop()
