@@ -95,9 +95,22 @@ class WarmUp(ApiModel):
     timeout: PositiveDuration = Field(description="Longest wait for one answer.", default="30s")
 
 
-class Rollback(ApiModel):
-    """How the way back is kept open."""
+class RevertMode(StrEnum):
+    """How a candidate is taken back when it is not breached: a breach always takes it back at once."""
 
+    IMMEDIATE = "Immediate"
+    GRADUAL = "Gradual"
+
+
+class Rollback(ApiModel):
+    """How the way back is kept open, and how it is gone."""
+
+    mode: RevertMode = Field(
+        description="Immediate takes all requests back in one write. Gradual goes by 75, 50 and 25 per cent, each "
+        "judged, and falls to Immediate on a breach; breaches are always Immediate.",
+        default=RevertMode.IMMEDIATE,
+    )
+    hold: Duration = Field(description="Least time at each step of a Gradual way back.", default="1m")
     keep_warm: Duration = Field(
         description="How long the previous version stays at full size after a promotion, so that going back to it "
         "takes one routing write.",

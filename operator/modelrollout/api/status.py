@@ -7,9 +7,13 @@ from typing import Annotated
 from pydantic import Field
 
 from modelrollout.api.base import ApiModel, listed_by
+from modelrollout.api.traffic import HeaderMatch
 
 MOST_REACHABLE_WEIGHTS = 128
 """How many of the weights that the replicas router can reach are listed."""
+
+MOST_ACTIONS = 64
+"""How many RolloutActions are remembered; more than that wait."""
 
 Text = Annotated[str, Field(max_length=1024)]
 
@@ -85,6 +89,10 @@ class StageStatus(ApiModel):
     reached_at: datetime | None = Field(
         description="When its traffic arrived; the hold and the deadline count from here.", default=None
     )
+    advanced: bool = Field(
+        description="Somebody asked to leave it: its hold and SLOs that are not decided do not count.",
+        default=False,
+    )
 
 
 class WeightsStatus(ApiModel):
@@ -127,6 +135,42 @@ class RevertStatus(ApiModel):
     at: datetime = Field(description="When it was decided.")
 
 
+class WayBackStatus(ApiModel):
+    """A step of a gradual way back."""
+
+    weight: int = Field(description="Per cent of the requests that the candidate keeps at this step.", ge=0, le=100)
+    entered_at: datetime = Field(description="When the step was decided on.")
+    reached_at: datetime | None = Field(
+        description="When the route showed it; rollback.hold counts from here.", default=None
+    )
+
+
+class Word(ApiModel):
+    """What somebody said, and when."""
+
+    by: Annotated[str, Field(max_length=253)] = Field(description="Who.")
+    at: datetime = Field(description="When.")
+    reason: Text = Field(description="Why.", default="")
+
+
+class Consent(Word):
+    """An approval in a role, or an item of a checklist that was signed off, for a stage of the present attempt."""
+
+    stage: Annotated[str, Field(max_length=63)] = Field(description="The stage.")
+    role: Annotated[str, Field(max_length=63)] = Field(description="The role, of an approval.", default="")
+    item: Annotated[str, Field(max_length=63)] = Field(description="The item, of a checklist.", default="")
+
+
+class ActionRecord(Word):
+    """A RolloutAction that was applied or refused. It is not applied again as long as it stands here."""
+
+    uid: Annotated[str, Field(max_length=63)] = Field(description="metadata.uid of the RolloutAction.")
+    name: Annotated[str, Field(max_length=253)] = Field(description="Its name.")
+    action: Annotated[str, Field(max_length=63)] = Field(description="What was asked for.")
+    outcome: Annotated[str, Field(max_length=63)] = Field(description="Applied or Refused.")
+    message: Text = Field(description="What it did, or why not.", default="")
+
+
 class ModelRolloutStatus(ApiModel):
     """What happens to the rollout and why."""
 
@@ -163,6 +207,26 @@ class ModelRolloutStatus(ApiModel):
         json_schema_extra=listed_by("name"),
     )
     last_revert: RevertStatus | None = Field(description="Why a candidate was last taken back.", default=None)
+    way_back: WayBackStatus | None = Field(description="The step of a gradual way back.", default=None)
+    promoting: bool = Field(
+        description="Somebody asked for the candidate to serve: its stages are passed over.", default=False
+    )
+    held: Word | None = Field(description="Who asked for a pause, until somebody asks to resume.", default=None)
+    killed: Word | None = Field(
+        description="Who pulled the kill switch: no new version is tried until it is lifted.", default=None
+    )
+    consents: list[Consent] = Field(
+        description="Approvals and checklist items of the present attempt.", default_factory=list, max_length=128
+    )
+    excluded: list[HeaderMatch] = Field(
+        description="Whose requests stay on stable, whatever the stage.", default_factory=list, max_length=16
+    )
+    actions: list[ActionRecord] = Field(
+        description="The newest RolloutActions, applied or refused.",
+        default_factory=list,
+        max_length=MOST_ACTIONS,
+        json_schema_extra=listed_by("uid"),
+    )
     reachable_weights: list[float] = Field(
         description="The smallest weights that the replicas router can reach with this number of replicas, and 100.",
         default_factory=list,

@@ -24,8 +24,39 @@ class OnDeadline(StrEnum):
 SloNames = Annotated[list[DnsLabel], Field(max_length=16, json_schema_extra={"x-kubernetes-list-type": "set"})]
 
 
+class ApprovalWhen(StrEnum):
+    """For which versions an approval is wanted."""
+
+    ALWAYS = "Always"
+    MAJOR = "Major"
+
+
+class Approval(ApiModel):
+    """People who have to say yes."""
+
+    role: DnsLabel = Field(description="In which role, such as security. RBAC says who may: the verb approve:ROLE.")
+    count: int = Field(description="How many different people.", ge=1, le=16, default=1)
+    when: ApprovalWhen = Field(
+        description="Always, or only when the first number of the version differs from that of the one that serves.",
+        default=ApprovalWhen.ALWAYS,
+    )
+
+
 class Requirements(ApiModel):
     """What must be true to leave a stage, besides its hold."""
+
+    approvals: list[Approval] = Field(
+        description="People who have to say yes before the stage is left.",
+        default_factory=list,
+        max_length=8,
+        json_schema_extra=listed_by("role"),
+    )
+    checklist: list[DnsLabel] = Field(
+        description="What somebody has to sign off before the stage is left, such as runbook-reviewed.",
+        default_factory=list,
+        max_length=16,
+        json_schema_extra={"x-kubernetes-list-type": "set"},
+    )
 
     slos: SloNames | None = Field(
         description="Names of the SLOs that must pass; all when left out, none when empty. A breach of any SLO takes "

@@ -34,6 +34,20 @@ PathPrefix = Annotated[
 ]
 
 
+class HeaderMatch(ApiModel):
+    """Requests that carry a header with exactly this value."""
+
+    header: Annotated[
+        str,
+        worded(
+            r"^[A-Za-z0-9!#$%&*+.^_`|~-]+$",
+            "must be the name of a header such as x-ring",
+            max_length=256,
+        ),
+    ] = Field(description="Name of the header; upper and lower case are the same.")
+    value: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="Its value.")
+
+
 class ParentRef(ApiModel):
     """The Gateway (or Service, for a mesh) that the route attaches to."""
 
