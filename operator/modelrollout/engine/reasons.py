@@ -37,6 +37,7 @@ class Reason(StrEnum):
     DRAINING = "Draining"
     PAUSED = "Paused"
     OUTSIDE_WINDOW = "OutsideWindow"
+    INCOMPLETE = "Incomplete"
     # what needs a person
     STABLE_UNAVAILABLE = "StableUnavailable"
     STABLE_MISSING = "StableMissing"
