@@ -111,7 +111,7 @@ MODULES = (
         },
     ),
     Module("kind", {"kind": "sigs.k8s.io/kind"}, {}),
-    Module("kstatus", {"kstatus": "./cmd/kstatus"}, {}),
+    Module("kstatus", {name: f"./cmd/{name}" for name in ("kstatus", "flux-health")}, {}),
 )
 
 

@@ -1,21 +1,11 @@
 """What GitOps tools take a ModelRollout for: Argo CD by our Lua, Flux and others by the kstatus library itself."""
 
-import json
-import subprocess
-
 import pytest
 
 from modelrollout.api.status import Verdict
 from support import argocd
-from testbed import gobuild
+from unit.gitops.conftest import Statuses
 from unit.gitops.states import COMPLETE, STATES, Object, paused, staged, story
-
-
-def kstatus(*rollouts: Object) -> list[str]:
-    """The status of each, computed by the Go library."""
-    documents = "\n".join(map(json.dumps, rollouts))
-    printed = subprocess.run([gobuild.program("kstatus")], input=documents, capture_output=True, text=True, check=True)
-    return [line.partition("\t")[0] for line in printed.stdout.splitlines()]
 
 
 @pytest.mark.parametrize("name", STATES)
@@ -25,16 +15,28 @@ def test_argo_cd(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", STATES)
-def test_kstatus(name: str) -> None:
+def test_kstatus(name: str, kstatus: Statuses) -> None:
     rollout, expected, _ = STATES[name]
-    assert kstatus(rollout()) == [expected]
+    assert kstatus([rollout()]) == [expected]
+
+
+@pytest.mark.parametrize("name", [name for name in STATES if f"Complete: {name}" in STATES])
+def test_expressions_of_flux_wait_for_the_whole_rollout_whatever_ready_when_says(name: str, flux: Statuses) -> None:
+    rollout, _, _ = STATES[name]
+    _, expected, _ = STATES[f"Complete: {name}"]
+    assert flux([rollout()]) == [expected]
+
+
+def test_expressions_of_flux_wait_for_an_operator(flux: Statuses) -> None:
+    rollout, expected, _ = STATES["seen by no operator"]
+    assert flux([rollout()]) == [expected]
 
 
 @pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.BREACH])
 @pytest.mark.parametrize("spec", [{}, COMPLETE], ids=["Serving", "Complete"])
-def test_they_never_disagree_over_a_whole_rollout(spec: Object, verdict: Verdict) -> None:
+def test_they_never_disagree_over_a_whole_rollout(spec: Object, verdict: Verdict, kstatus: Statuses) -> None:
     states = list(story(spec, verdict=verdict))
-    told = list(zip(kstatus(*states), (argocd.health(state)["status"] for state in states), strict=True))
+    told = list(zip(kstatus(states), (argocd.health(state)["status"] for state in states), strict=True))
     assert set(told) <= {("Current", "Healthy"), ("InProgress", "Progressing"), ("Failed", "Degraded")}
     assert told[0] == ("InProgress", "Progressing")
     assert told[-1] == (("Current", "Healthy") if verdict is Verdict.PASS else ("Failed", "Degraded"))
