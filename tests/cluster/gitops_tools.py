@@ -58,10 +58,8 @@ class Tool:
 
 _WISHED_METADATA = ("generation", "labels", "annotations", "finalizers", "ownerReferences")
 
-_SERVER_SIDE = ("--server-side", "--force-conflicts")
+FLUX = Tool("Flux", "kustomize-controller", ("--server-side", "--force-conflicts"))
+"""Argo CD with its option ServerSideApply does the same under another name."""
 
-TOOLS = (
-    Tool("Flux", "kustomize-controller", _SERVER_SIDE),
-    Tool("Argo CD", "argocd-controller"),
-    Tool("Argo CD with ServerSideApply", "argocd-controller", _SERVER_SIDE),
-)
+ARGO_CD = Tool("Argo CD", "argocd-controller")
+"""A three-way merge with what was applied last, which it keeps in an annotation."""

@@ -8,7 +8,7 @@ import pytest
 from kubernetes.client import ApiClient
 
 import testbed
-from cluster.gitops_tools import TOOLS, Object, Tool, manifest
+from cluster.gitops_tools import ARGO_CD, FLUX, Object, Tool, manifest
 from generate.argocd import ACTIONS
 from stack.operator_process import OperatorProcess, eventually, grant, running
 from stack.rollout import Rollout
@@ -34,7 +34,7 @@ def rollout(bed: testbed.Bed, client: ApiClient, namespace: str) -> Rollout:
     return Rollout(bed, client, namespace)
 
 
-@pytest.fixture(params=TOOLS, ids=lambda tool: tool.name)
+@pytest.fixture(params=[FLUX, ARGO_CD], ids=lambda tool: tool.name)
 def tool(request: pytest.FixtureRequest) -> Tool:
     found: Tool = request.param
     return found
@@ -144,8 +144,8 @@ def test_replicas_that_git_leaves_out_are_the_autoscalers(
 def test_an_autoscaler_scales_what_serves_without_anybody_fighting_it(
     bed: testbed.Bed, operator: OperatorProcess, rollout: Rollout
 ) -> None:
-    flux, wanted = TOOLS[0], manifest("1.0.0", without="replicas")
-    flux.apply(bed, rollout.namespace, wanted)
+    wanted = manifest("1.0.0", without="replicas")
+    FLUX.apply(bed, rollout.namespace, wanted)
     rollout.serves("1.0.0")
     autoscaler = {
         "apiVersion": "autoscaling/v2",
@@ -159,15 +159,15 @@ def test_an_autoscaler_scales_what_serves_without_anybody_fighting_it(
     }
     bed.apply(json.dumps(autoscaler))
     rollout.wait_for(lambda status: status["readyReplicas"] == 3, "the pods that the autoscaler asks for", seconds=60)
-    assert flux.drift(bed, rollout.namespace, wanted) == []
+    assert FLUX.drift(bed, rollout.namespace, wanted) == []
     generation = rollout.get("mr", "scorer")["metadata"]["generation"]
-    assert flux.apply(bed, rollout.namespace, wanted)["metadata"]["generation"] == generation
+    assert FLUX.apply(bed, rollout.namespace, wanted)["metadata"]["generation"] == generation
 
 
 def test_what_a_button_in_argo_cd_asks_for_is_accepted_from_argo_cd(
     bed: testbed.Bed, operator: OperatorProcess, rollout: Rollout
 ) -> None:
-    in_first_stage(rollout, TOOLS[1])
+    in_first_stage(rollout, ARGO_CD)
     bed.apply(ARGO_CD_RBAC)
     found = rollout.get("mr", "scorer")
     for kind in ACTIONS:

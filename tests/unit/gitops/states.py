@@ -57,6 +57,15 @@ def coming_up(**spec: Any) -> Object:
     return as_object(world)
 
 
+def never_came_up() -> Object:
+    world = World(spec=make_spec(progressDeadline="5m"))
+    for _ in range(80):
+        world.reconcile()
+        world.now += timedelta(seconds=5)
+    assert world.status.phase is Phase.REVERTED
+    return as_object(world)
+
+
 def serves(**spec: Any) -> Object:
     return as_object(serving(make_spec(**spec)))
 
@@ -166,6 +175,7 @@ STATES: dict[str, tuple[Callable[[], Object], str, str]] = {
     "seen by no operator": (new, "InProgress", "Progressing"),
     "first version coming up": (coming_up, "InProgress", "Progressing"),
     "first version paused": (never_started, "InProgress", "Suspended"),
+    "first version never came up": (never_came_up, "Failed", "Degraded"),
     "serving": (serves, "Current", "Healthy"),
     "serving, with nobody ready": (down, "InProgress", "Degraded"),
     "changed a moment ago": (changed_since, "InProgress", "Progressing"),
