@@ -177,6 +177,11 @@ _SPEC_RULES = rules(
         ".slos",
     ),
     rule(
+        f"!has(self.rollback) || !has(self.rollback.mode) || self.rollback.mode != 'Gradual' || {_HAS_GATEWAY}",
+        "Gradual needs weights: route with traffic.gatewayAPI, or set mode to Immediate",
+        ".rollback.mode",
+    ),
+    rule(
         "type(self.service.targetPort) == int || "
         "self.template.spec.containers.exists(container, has(container.ports) && "
         "container.ports.exists(port, has(port.name) && port.name == self.service.targetPort)) || "
