@@ -99,7 +99,8 @@ def _weight(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourSta
         return _weight_by_pods(snapshot, status.stage, candidate)
     declared, present = status.stage.weight, round(route_share(snapshot, candidate.colour))
     is_news = present == 0 and now < status.stage.entered_at + ROUTE_SETTLES
-    if declared > present and (is_news or not is_ready(snapshot, candidate, pods=snapshot.spec.replicas)):
+    pods = candidate_replicas(snapshot.spec, declared)
+    if declared > present and (is_news or not is_ready(snapshot, candidate, pods=pods)):
         return present
     return declared
 

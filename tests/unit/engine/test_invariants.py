@@ -43,6 +43,7 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "traffic": router,
         "strategy": {preset: {"steps": steps}},
         "slos": draw(st.sampled_from([[], [slo]])),
+        "capacity": draw(st.sampled_from([{}, {"candidate": "Proportional"}])),
         "rollback": {"keepWarm": "10m"} | draw(st.sampled_from([{}, {"mode": "Gradual"}])),
     } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}, {"bake": {"duration": "10m"}}]))
 
