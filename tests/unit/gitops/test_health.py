@@ -53,4 +53,4 @@ def test_a_long_canary_holds_no_wave_unless_somebody_wants_to_wait(spec: Object,
 def test_the_message_says_what_is_under_way() -> None:
     message = argocd.health(staged())["message"]
     assert message.startswith("version 1.0.0 serves; version 2.0.0: stage canary-10 holds until ")
-    assert "paused in stage canary-10" in argocd.health(paused())["message"]
+    assert "paused by spec.paused, in stage canary-10" in argocd.health(paused())["message"]
