@@ -115,7 +115,40 @@ def never_started() -> Object:
     return as_object(world)
 
 
-def held() -> Object:
+def awaiting_approval(**spec: Any) -> Object:
+    gated = {"weight": 10, "hold": "1m", "require": {"approvals": [{"role": "security"}]}}
+    world = in_stage("canary-10", strategy={"canary": {"steps": [gated, {"weight": 100}]}}, **spec)
+    return _later(world, Verdict.PASS, seconds=120)
+
+
+def paused_by_somebody(**spec: Any) -> Object:
+    return _asked(in_stage("canary-10", **spec), "Pause")
+
+
+def going_back_by_steps() -> Object:
+    world = in_stage("canary-100", rollback={"mode": "Gradual"})
+    found = _asked(world, "Abort")
+    assert found["status"]["wayBack"]["weight"] == 75
+    return found
+
+
+def killed() -> Object:
+    world = in_stage("canary-10")
+    world.ask("Kill")
+    world.run_for(MINUTE)
+    return as_object(world)
+
+
+def killed_with_a_new_version_waiting() -> Object:
+    world = serving()
+    world.ask("Kill")
+    world.settle()
+    world.change(make_spec("2.0.0"))
+    world.settle()
+    return as_object(world)
+
+
+def breached_and_held() -> Object:
     return _later(in_stage("canary-10", **HELD), Verdict.BREACH, seconds=10)
 
 
@@ -164,6 +197,12 @@ def _preparing(**spec: Any) -> World:
     return world
 
 
+def _asked(world: World, action: str) -> Object:
+    world.ask(action)
+    world.settle()
+    return as_object(world)
+
+
 def _later(world: World, verdict: Verdict, *, seconds: int = 60) -> Object:
     world.verdict = verdict
     world.run_for(timedelta(seconds=seconds), step=timedelta(seconds=1))
@@ -185,7 +224,12 @@ STATES: dict[str, tuple[Callable[[], Object], str, str]] = {
     "undecided": (undecided, "Current", "Healthy"),
     "paused in a stage": (paused, "Current", "Healthy"),
     "paused before the start": (paused_before_the_start, "Current", "Healthy"),
-    "held by a breach": (held, "InProgress", "Degraded"),
+    "paused by somebody": (paused_by_somebody, "Current", "Healthy"),
+    "awaiting approval": (awaiting_approval, "InProgress", "Suspended"),
+    "held by a breach": (breached_and_held, "InProgress", "Degraded"),
+    "going back by steps": (going_back_by_steps, "Current", "Healthy"),
+    "killed": (killed, "Failed", "Degraded"),
+    "killed, with a new version waiting": (killed_with_a_new_version_waiting, "InProgress", "Suspended"),
     "leaving after a breach": (draining, "Current", "Healthy"),
     "taken back": (reverted, "Failed", "Degraded"),
     "taken back, due again": (reverted_and_due_again, "Current", "Healthy"),
@@ -197,6 +241,8 @@ STATES: dict[str, tuple[Callable[[], Object], str, str]] = {
     "Complete: in a stage": (lambda: staged(**COMPLETE), "InProgress", "Progressing"),
     "Complete: undecided": (lambda: undecided(**COMPLETE), "InProgress", "Progressing"),
     "Complete: paused in a stage": (lambda: paused(**COMPLETE), "InProgress", "Suspended"),
+    "Complete: paused by somebody": (lambda: paused_by_somebody(**COMPLETE), "InProgress", "Suspended"),
+    "Complete: awaiting approval": (lambda: awaiting_approval(**COMPLETE), "InProgress", "Suspended"),
     "Complete: paused before the start": (lambda: paused_before_the_start(**COMPLETE), "InProgress", "Suspended"),
     "Complete: leaving after a breach": (lambda: draining(**COMPLETE), "InProgress", "Progressing"),
     "Complete: taken back": (lambda: reverted(**COMPLETE), "Failed", "Degraded"),

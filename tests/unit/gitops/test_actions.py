@@ -14,36 +14,25 @@ from support import argocd
 from unit.gitops import states
 from unit.gitops.states import Object
 
+UNDER_WAY = {"pause", "promote", "abort", "revert", "kill"}
+
 RBAC = Path(__file__).parents[3] / "integrations" / "argocd" / "rbac.yaml"
-
-
-def held() -> Object:
-    """Paused by an action, as the operator notes it."""
-    word = {"by": "ann", "at": "2026-01-01T00:00:00Z"}
-    found = states.staged()
-    return found | {"status": found["status"] | {"held": word}}
-
-
-def killed() -> Object:
-    """Taken back by the kill switch, as the operator notes it."""
-    word = {"by": "ann", "at": "2026-01-01T00:00:00Z"}
-    found = states.reverted()
-    return found | {"status": found["status"] | {"killed": word}}
 
 
 @pytest.mark.parametrize(
     ("rollout", "expected"),
     [
         (states.new, set()),
-        (states.coming_up, {"pause", "promote", "abort"}),
-        (states.serves, {"kill"}),
-        (states.preparing, {"pause", "promote", "abort", "revert", "kill"}),
-        (states.staged, {"pause", "advance", "promote", "abort", "revert", "kill"}),
-        (held, {"resume", "advance", "promote", "abort", "revert", "kill"}),
-        (states.draining, {"kill"}),
-        (states.reverted, {"retry", "kill"}),
-        (killed, {"retry", "lift"}),
-        (states.promoted, {"revert", "kill"}),
+        (states.coming_up, UNDER_WAY),
+        (states.serves, {"pause", "kill"}),
+        (states.preparing, UNDER_WAY),
+        (states.staged, UNDER_WAY | {"advance"}),
+        (states.paused_by_somebody, UNDER_WAY - {"pause"} | {"advance", "resume"}),
+        (states.draining, {"pause", "kill"}),
+        (states.going_back_by_steps, {"pause", "abort", "revert", "kill"}),
+        (states.reverted, {"pause", "promote", "retry", "kill"}),
+        (states.killed, {"pause", "retry", "lift"}),
+        (states.promoted, {"pause", "revert", "kill"}),
     ],
 )
 def test_what_makes_sense_can_be_asked_for(rollout: Callable[[], Object], expected: set[str]) -> None:
