@@ -11,7 +11,7 @@ from datetime import datetime
 
 from modelrollout.api.base import API_VERSION
 from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, serving_selector
-from modelrollout.api.manifests import RENDERED, covers, is_fenced
+from modelrollout.api.manifests import RENDERED, covers, fence_of, fenced, is_fenced
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.status import ModelRolloutStatus, Phase
 from modelrollout.controller.background import Background
@@ -192,8 +192,13 @@ class Applier:
         return wrote
 
     async def _delete(self, live: Live) -> None:
-        with suppress(NotFoundError):
-            await self._api.delete(kind_of(live), key_of(live))
+        try:
+            await self._api.delete(live)
+        except NotFoundError:
+            pass
+        except ConflictError:
+            await self._informers.refresh(kind_of(live), key_of(live))
+            raise
 
     async def _apply(self, seen: Seen, manifests: Iterable[Manifest]) -> bool:
         changed = [await self._apply_one(seen, manifest) for manifest in manifests]
@@ -210,7 +215,7 @@ class Applier:
         if live and self._is_there(manifest, live, applied):
             return False
         try:
-            answer = await self._send(manifest, live)
+            answer = await self._send(_only_onto(live, manifest), live)
         except RefusedError as error:
             # At the end, what is not there needs no change, and must not be what holds the deletion up. In a namespace
             # that is being deleted, what was there until now is not either.
@@ -250,7 +255,12 @@ class Applier:
         live = self._informers.get(DEPLOYMENTS.kind, *key)
         if live is None or live["spec"].get("replicas") == effect.replicas:
             return False
-        self._informers.learn(await self._api.patch(DEPLOYMENTS, key, deployment.scale(effect)))
+        changes = _only_onto(live, {"metadata": {}, **deployment.scale(effect)})
+        try:
+            self._informers.learn(await self._api.patch(DEPLOYMENTS, key, changes))
+        except (ConflictError, NotFoundError):
+            await self._informers.refresh(DEPLOYMENTS, key)
+            raise
         return True
 
     async def _write_status(self, seen: Seen, status: ModelRolloutStatus) -> bool:
@@ -311,6 +321,11 @@ class Applier:
 
 def _finalizers(seen: Seen) -> list[str]:
     return seen.rollout.metadata.get("finalizers") or []
+
+
+def _only_onto(live: Live | None, manifest: Manifest) -> Manifest:
+    """The same write, for the object as it was seen: what was sent before we were deposed may arrive long after."""
+    return manifest if live is None or is_fenced(manifest) else fenced(manifest, fence_of(live))
 
 
 def _digest(manifest: Manifest) -> str:
