@@ -11,7 +11,7 @@ from datetime import datetime
 
 from modelrollout.api.base import API_VERSION
 from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, serving_selector
-from modelrollout.api.manifests import RENDERED, covers, fence_of, fenced, is_fenced
+from modelrollout.api.manifests import RENDERED, covers, fence_of, fenced, is_fenced, unless_there
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.status import ModelRolloutStatus, Phase
 from modelrollout.controller.background import Background
@@ -215,7 +215,7 @@ class Applier:
         if live and self._is_there(manifest, live, applied):
             return False
         try:
-            answer = await self._send(_only_onto(live, manifest), live)
+            answer = await self._send(manifest, live)
         except RefusedError as error:
             # At the end, what is not there needs no change, and must not be what holds the deletion up. In a namespace
             # that is being deleted, what was there until now is not either.
@@ -229,15 +229,24 @@ class Applier:
     async def _send(self, manifest: Manifest, live: Live | None) -> Live:
         kind, key = kind_of(manifest), key_of(manifest)
         try:
-            return await self._api.apply(manifest, force=live is not None)
+            return await self._api.apply(_only_onto(live, manifest), force=live is not None)
         except NotFoundError as error:
             raise RefusedError(f"{kind} {key}: {error}") from error
-        except ConflictError as error:
+        except ConflictError:
             await self._informers.refresh(kind, key)
             never_ours = live is None and not is_fenced(manifest)
             if never_ours and self._informers.get(kind.kind, *key) is None:
-                raise RefusedError(f"{kind} {key} exists and is not ours; delete or rename it: {error}") from error
+                return await self._adopt(manifest)
             raise
+
+    async def _adopt(self, manifest: Manifest) -> Live:
+        """Write what is there without our label, which may have got lost, unless a field of it is somebody else's."""
+        kind, key = kind_of(manifest), key_of(manifest)
+        there = await self._api.get(kind, key)
+        try:
+            return await self._api.apply(_only_onto(there, manifest), force=False)
+        except ConflictError as error:
+            raise RefusedError(f"{kind} {key} exists and is not ours; delete or rename it: {error}") from error
 
     @staticmethod
     def _is_there(manifest: Manifest, live: Live, applied: dict[tuple[Kind, Key], tuple[str, str]]) -> bool:
@@ -324,8 +333,10 @@ def _finalizers(seen: Seen) -> list[str]:
 
 
 def _only_onto(live: Live | None, manifest: Manifest) -> Manifest:
-    """The same write, for the object as it was seen: what was sent before we were deposed may arrive long after."""
-    return manifest if live is None or is_fenced(manifest) else fenced(manifest, fence_of(live))
+    """The same write, for the object as it was seen: it may arrive when we have long been deposed."""
+    if is_fenced(manifest):
+        return manifest
+    return fenced(manifest, fence_of(live)) if live else unless_there(manifest)
 
 
 def _digest(manifest: Manifest) -> str:
