@@ -36,7 +36,10 @@ from modelrollout.metrics.prometheus import Prometheus
 _log = logging.getLogger(__name__)
 
 _LAST_WRITES = 20.0
-"""Seconds that effects under way may still take when the process is told to end; Kubernetes kills it after 30."""
+"""Seconds that effects under way may still take when the process is told to end.
+
+With the events and the Lease it may take 28; the chart has Kubernetes wait for 40 before it kills.
+"""
 _LAST_EVENTS = 3.0
 
 
