@@ -82,7 +82,7 @@ def _with_own_obstacles(snapshot: Snapshot) -> Snapshot:
 def _watch(status: ModelRolloutStatus) -> Watch | None:
     """The SLOs of the stage, while the candidate takes requests."""
     stage, stable, candidate = status.stage, status.stable, status.candidate
-    if status.phase is not Phase.PROGRESSING or not stage or not stable or not candidate or not stage.weight:
+    if status.phase is not Phase.PROGRESSING or not stage or not stable or not candidate or not stage.has_requests:
         return None
     return Watch(
         attempt=status.attempt,

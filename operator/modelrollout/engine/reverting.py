@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase
 from modelrollout.engine.capacity import ROUTE_SETTLES
-from modelrollout.engine.move import Move, answering_pods, evolve, normal, route_share, stays
+from modelrollout.engine.move import Move, answering_pods, evolve, gets_requests, normal, stays
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Snapshot
@@ -17,7 +17,7 @@ DRAIN = timedelta(seconds=10)
 def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
     """Wait for the route to be back and the pods to drain, then give the colour up."""
     status, record = snapshot.status, snapshot.status.last_revert
-    if route_share(snapshot, candidate.colour) > 0:
+    if gets_requests(snapshot, candidate.colour):
         if not answering_pods(snapshot, status.stable):
             return _keep_serving(snapshot, candidate, now)
         return _wait_for_route(status, now)
