@@ -32,9 +32,9 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "deadline": draw(st.sampled_from([None, "10m"])),
         "onDeadline": draw(st.sampled_from(["Hold", "Revert", "Advance"])),
     }
-    preset = draw(st.sampled_from(["canary", "blueGreen", "percentage", "ring"]))
+    preset = draw(st.sampled_from(["canary", "blueGreen", "ring"]))  # percentages are a canary by another name
     router = draw(st.sampled_from([GATEWAY, {"replicas": {}}]))
-    let_in = draw(st.lists(st.sampled_from(COHORTS), max_size=2)) if router is GATEWAY else []
+    let_in = draw(st.lists(st.sampled_from(COHORTS), min_size=1, max_size=2)) if router is GATEWAY else []
     slo = {"name": "errors", "metric": "error-ratio", "limit": "1%", "consecutiveBreaches": draw(st.integers(1, 3))}
     slo |= draw(st.sampled_from([{}, {"onBreach": "Hold"}, {"onBreach": "Hold", "revertAfter": "5m"}]))
     return {
