@@ -419,6 +419,8 @@ REST = [
     no_duration("spec.rollback.keepWarm", "1d"),
     no_time("spec.progressDeadline", "0m"),
     mistyped("spec.progressDeadline", 600, "string"),
+    below("spec.revisionHistoryLimit", -1, 0),
+    above("spec.revisionHistoryLimit", 101, 100),
 ]
 
 REFUSED = NAMES + MODEL + PORTS + TEMPLATE + TRAFFIC + STRATEGY + SLOS + REST

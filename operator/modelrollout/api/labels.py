@@ -28,6 +28,11 @@ def colour_name(rollout: str, colour: Colour) -> str:
     return f"{rollout}-{colour}"
 
 
+def record_name(rollout: str, attempt: int) -> str:
+    """Name of the ControllerRevision that says what an attempt ran."""
+    return f"{rollout}-{attempt}"
+
+
 def attempt_of(live: Live) -> int:
     """The attempt that an object is labelled with; 0 without one."""
     attempt = (live["metadata"].get("labels") or {}).get(ATTEMPT, "")

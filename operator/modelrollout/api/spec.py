@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
 from modelrollout.api.quantities import LABEL_VALUE_PATTERN, Duration, HttpPath, PositiveDuration
 from modelrollout.api.slo import Slo
+from modelrollout.api.status import MOST_HISTORY
 from modelrollout.api.strategy import Bake, Strategy
 from modelrollout.api.template import Template
 from modelrollout.api.traffic import Traffic
@@ -243,6 +244,12 @@ class ModelRolloutSpec(ApiModel):
         description="How long the candidate's pods may take to become ready and warm. By default three times what the "
         "stable version took, and at least ten minutes.",
         default=None,
+    )
+    revision_history_limit: int = Field(
+        description="How many attempts that are not in use are kept to go back to.",
+        default=10,
+        ge=0,
+        le=MOST_HISTORY,
     )
     paused: bool = Field(
         description="Nothing starts and no stage is left upwards; breaches still take the candidate back.",

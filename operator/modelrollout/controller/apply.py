@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelrollout.api.base import API_VERSION
-from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, serving_selector
+from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, record_name, serving_selector
 from modelrollout.api.manifests import RENDERED, covers, is_fenced
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.status import ModelRolloutStatus, Phase
@@ -25,7 +25,17 @@ from modelrollout.controller.client import (
 )
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
-from modelrollout.controller.kinds import CHILDREN, DEPLOYMENTS, MODEL_ROLLOUTS, PODS, Key, Kind, key_of, kind_of
+from modelrollout.controller.kinds import (
+    CHILDREN,
+    CONTROLLER_REVISIONS,
+    DEPLOYMENTS,
+    MODEL_ROLLOUTS,
+    PODS,
+    Key,
+    Kind,
+    key_of,
+    kind_of,
+)
 from modelrollout.controller.observe import Seen, warm_up_subject
 from modelrollout.controller.refusals import Refusal, Refusals
 from modelrollout.engine.effects import (
@@ -34,6 +44,7 @@ from modelrollout.engine.effects import (
     ApplyWorkload,
     Effect,
     Emit,
+    Forget,
     Release,
     RemoveFinalizer,
     ScaleWorkload,
@@ -42,7 +53,7 @@ from modelrollout.engine.effects import (
     WriteStatus,
 )
 from modelrollout.traffic.router import router_for
-from modelrollout.workloads import deployment, release, services, warm_up
+from modelrollout.workloads import deployment, release, revisions, services, warm_up
 
 
 @dataclass(kw_only=True)
@@ -167,9 +178,11 @@ class Applier:
             case ApplyServices():
                 return await self._apply(seen, services.render(seen.owner))
             case ApplyWorkload():
-                return await self._apply(seen, [deployment.render(seen.owner, effect)])
+                return await self._apply_workload(seen, effect)
             case ScaleWorkload():
                 return await self._scale(seen, effect)
+            case Forget():
+                return await self._forget_attempts(seen, effect)
             case WarmUp():
                 subject = warm_up_subject(effect.colour, effect.attempt, seen.snapshot.generation)
                 self._warm_ups.ensure(seen.key, subject, lambda: self._warm_up(seen, effect))
@@ -183,6 +196,22 @@ class Applier:
                 return await self._release(seen, effect)
             case RemoveFinalizer():
                 return await self._set_finalizers(seen, [one for one in _finalizers(seen) if one != FINALIZER])
+
+    async def _apply_workload(self, seen: Seen, effect: ApplyWorkload) -> bool:
+        """Pods, once it is recorded what they run: nothing serves that cannot be gone back to."""
+        content = revisions.described(seen.owner)
+        manifests = [deployment.render(seen.owner, effect, content)]
+        if effect.attempt not in seen.snapshot.recorded:
+            manifests.insert(0, revisions.render(seen.owner, effect, content))
+        return await self._apply(seen, manifests)
+
+    async def _forget_attempts(self, seen: Seen, effect: Forget) -> bool:
+        for attempt in effect.attempts:
+            with suppress(NotFoundError):
+                await self._api.delete(
+                    CONTROLLER_REVISIONS, Key(seen.key.namespace, record_name(seen.key.name, attempt))
+                )
+        return False
 
     async def _set_traffic(self, seen: Seen, effect: SetTraffic) -> bool:
         router = router_for(seen.spec)

@@ -1,7 +1,8 @@
 """A cache for every kind, kept up to date by watches and LISTs; every change names the rollouts that it concerns."""
 
 import logging
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
 
@@ -11,6 +12,7 @@ from modelrollout.controller.cache import Cache
 from modelrollout.controller.client import ExpiredError, KubeApi, NotFoundError, RefusedError, UnavailableError
 from modelrollout.controller.kinds import (
     CHILDREN,
+    CONTROLLER_REVISIONS,
     GATEWAYS,
     MODEL_ROLLOUTS,
     WATCHED,
@@ -53,11 +55,18 @@ class Informers:
         self._served: set[Kind] = set()
         self._gateways: dict[Key, frozenset[Key]] = {}
         """The Gateways that each rollout of the gatewayAPI router names."""
+        self._records: dict[Key, set[Key]] = defaultdict(set)
+        """By rollout: the records of what its attempts ran."""
 
     def get(self, kind: str, namespace: str, name: str) -> Live | None:
         """See `Objects.get`."""
         cache = self._others.get(kind)
         return cache.get(Key(namespace, name)) if cache else None
+
+    def records(self, rollout: Key) -> Iterator[Live]:
+        """What there is to tell of the attempts of a rollout, without what they ran."""
+        records = map(self._others[CONTROLLER_REVISIONS.kind].get, self._records.get(rollout, ()))
+        return filter(None, records)
 
     def watches(self, kind: str, namespace: str) -> bool:
         """See `Objects.watches`."""
@@ -79,8 +88,8 @@ class Informers:
         kind = kind_of(manifest)
         if kind in CHILDREN and not is_ours(manifest):
             return
-        if self._cache(kind).put(manifest) and kind is MODEL_ROLLOUTS:
-            self._note_gateways(manifest)
+        if self._cache(kind).put(manifest):
+            self._note(kind, manifest)
 
     async def refresh(self, kind: Kind, key: Key) -> None:
         """Look at one object now, because what is known of it has turned out to be old."""
@@ -138,8 +147,7 @@ class Informers:
     def _take(self, kind: Kind, manifest: Live, priority: Priority) -> bool:
         if not self._cache(kind).put(manifest):
             return False
-        if kind is MODEL_ROLLOUTS:
-            self._note_gateways(manifest)
+        self._note(kind, manifest)
         self._enqueue_all(self._concerned(kind, manifest), priority)
         return True
 
@@ -150,6 +158,11 @@ class Informers:
     def _gone(self, kind: Kind, manifest: Live, priority: Priority) -> None:
         if kind is MODEL_ROLLOUTS:
             self._gateways.pop(key_of(manifest), None)
+        owner = owner_of(manifest) if kind is CONTROLLER_REVISIONS else None
+        if owner in self._records:
+            self._records[owner].discard(key_of(manifest))
+            if not self._records[owner]:
+                del self._records[owner]
         self._enqueue_all(self._concerned(kind, manifest), priority)
 
     def _enqueue_all(self, keys: Iterable[Key], priority: Priority) -> None:
@@ -167,6 +180,14 @@ class Informers:
         if kind is GATEWAYS:
             return [rollout for rollout, gateways in self._gateways.items() if key in gateways]
         return list(self._gateways)  # a GatewayClass: any Gateway may be of it
+
+    def _note(self, kind: Kind, manifest: Live) -> None:
+        """Remember by which way an object is found."""
+        if kind is MODEL_ROLLOUTS:
+            self._note_gateways(manifest)
+        owner = owner_of(manifest) if kind is CONTROLLER_REVISIONS else None
+        if owner:
+            self._records[owner].add(key_of(manifest))
 
     def _note_gateways(self, manifest: Live) -> None:
         key = key_of(manifest)

@@ -53,13 +53,14 @@ _GATEWAY_API = "gateway.networking.k8s.io/v1"
 MODEL_ROLLOUTS = Kind(API_VERSION, "ModelRollout", "modelrollouts")
 DEPLOYMENTS = Kind("apps/v1", "Deployment", "deployments", selector=_OURS)
 SERVICES = Kind("v1", "Service", "services", selector=_OURS)
+CONTROLLER_REVISIONS = Kind("apps/v1", "ControllerRevision", "controllerrevisions", selector=_OURS)
 HTTP_ROUTES = Kind(_GATEWAY_API, "HTTPRoute", "httproutes", selector=_OURS)
 GATEWAYS = Kind(_GATEWAY_API, "Gateway", "gateways")
 GATEWAY_CLASSES = Kind(_GATEWAY_API, "GatewayClass", "gatewayclasses", namespaced=False)
 PODS = Kind("v1", "Pod", "pods")
 EVENTS = Kind("events.k8s.io/v1", "Event", "events")
 
-CHILDREN = (DEPLOYMENTS, SERVICES, HTTP_ROUTES)
+CHILDREN = (DEPLOYMENTS, SERVICES, HTTP_ROUTES, CONTROLLER_REVISIONS)
 WATCHED = (MODEL_ROLLOUTS, *CHILDREN, GATEWAYS, GATEWAY_CLASSES)
 
 _BY_NAME = {(kind.api_version, kind.kind): kind for kind in (*WATCHED, PODS, EVENTS)}

@@ -21,7 +21,7 @@ from modelrollout.controller.refusals import Refusals
 from modelrollout.engine.effects import ApplyWorkload
 from modelrollout.engine.snapshot import Obstacle, Snapshot, Workload
 from modelrollout.traffic.router import router_for
-from modelrollout.workloads import deployment
+from modelrollout.workloads import deployment, revisions
 
 OBSTACLE_LASTS = timedelta(seconds=10)
 """After every change of a route its controllers need a moment; what they say against it until then means nothing."""
@@ -108,6 +108,7 @@ class Observer:
             spec=rollout.spec,
             status=status,
             workloads=workloads,
+            recorded=dict(map(revisions.observe, self._informers.records(key))),
             route=router_for(rollout.spec).observe(owner, self._informers, workloads),
             readings=self._readings.get(key),
             obstacles=(*self._refused_traffic(key, metadata["generation"]), *lasting, *(found or ())),

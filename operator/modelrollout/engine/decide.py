@@ -8,6 +8,7 @@ from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.conditions import report
 from modelrollout.engine.deleting import deleting, drains_first, taking_back
 from modelrollout.engine.effects import AddFinalizer, Decision, Emit, Watch
+from modelrollout.engine.history import with_history
 from modelrollout.engine.idle import idle
 from modelrollout.engine.move import Move
 from modelrollout.engine.preparing import preparing, unreachable_obstacle
@@ -31,6 +32,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     noted = note_pause(_with_own_obstacles(snapshot), now)
     move = _move_on(noted, now)
     status, told = report(noted, move, now)
+    status = with_history(noted, status)
     return Decision(
         effects=(*effects_for(snapshot, status, now), *move.events, *told),
         wake_at=_wake_at(move, now),

@@ -22,7 +22,7 @@ class ApplyServices:
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyWorkload:
-    """The Deployment of a colour, rendered from the present spec."""
+    """The Deployment of a colour, rendered from the present spec, once there is a record of what the attempt runs."""
 
     colour: Colour
     attempt: int
@@ -36,6 +36,13 @@ class ScaleWorkload:
 
     colour: Colour
     replicas: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forget:
+    """Delete the records of attempts that nobody can go back to any more."""
+
+    attempts: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,6 +110,7 @@ Effect = (
     | ApplyServices
     | ApplyWorkload
     | ScaleWorkload
+    | Forget
     | SetTraffic
     | WarmUp
     | WriteStatus

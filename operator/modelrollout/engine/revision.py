@@ -6,7 +6,10 @@ from typing import Any
 
 from modelrollout.api.spec import ModelRolloutSpec
 
-_NO_OTHER_TRY: Any = {"replicas": True, "paused": True, "deletion_policy": True, "model": {"metadata"}}
+_NO_OTHER_TRY: Any = {
+    **dict.fromkeys(("replicas", "paused", "deletion_policy", "revision_history_limit"), True),
+    "model": {"metadata"},
+}
 """Autoscalers, people who pause, take notes or tidy up do not ask for another try of a version that was taken back."""
 
 

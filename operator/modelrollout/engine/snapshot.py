@@ -31,6 +31,14 @@ class Workload:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What the record of an attempt says of it; what the attempt ran is in the record itself."""
+
+    revision: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Route:
     """What the router shows: the share of each colour in per cent, as last seen; None before it exists."""
 
@@ -74,6 +82,8 @@ class Snapshot:
     spec: ModelRolloutSpec
     status: ModelRolloutStatus
     workloads: Mapping[Colour, Workload] = field(default_factory=dict)
+    recorded: Mapping[int, Recorded] = field(default_factory=dict)
+    """By attempt: what there are records of."""
     route: Route | None = None
     readings: Readings | None = None
     obstacles: tuple[Obstacle, ...] = ()

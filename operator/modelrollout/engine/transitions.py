@@ -42,8 +42,12 @@ def start_attempt(snapshot: Snapshot, now: datetime) -> Move:
 
 
 def last_attempt(snapshot: Snapshot) -> int:
-    """Number of the newest attempt; a status that was lost does not make the numbers of pods be given again."""
-    return max(snapshot.status.attempt, *(workload.attempt for workload in snapshot.workloads.values()), 0)
+    """Number of the newest attempt; a status that was lost does not make the numbers of pods be given again.
+
+    Nor those of records: what they say can never be changed.
+    """
+    of_pods = (workload.attempt for workload in snapshot.workloads.values())
+    return max(snapshot.status.attempt, *of_pods, *snapshot.recorded, 0)
 
 
 def _first_colour(snapshot: Snapshot, revision: str) -> Colour:

@@ -13,11 +13,13 @@ from modelrollout.engine.effects import (
     ApplyServices,
     ApplyWorkload,
     Effect,
+    Forget,
     ScaleWorkload,
     SetTraffic,
     WarmUp,
     WriteStatus,
 )
+from modelrollout.engine.history import forgotten
 from modelrollout.engine.move import answering_pods, is_ready, only_candidate_serves, route_share
 from modelrollout.engine.preparing import first_replicas
 from modelrollout.engine.revision import revision_of
@@ -28,9 +30,9 @@ _PodEffect = ApplyWorkload | ScaleWorkload
 
 def effects_for(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> list[Effect]:
     """Everything that brings the world from what the snapshot shows to what the status wants."""
-    traffic, workloads = _traffic(snapshot, status, now), _workloads(snapshot, status)
+    traffic, workloads, old = _traffic(snapshot, status, now), _workloads(snapshot, status), forgotten(snapshot, status)
     takes_back = traffic is not None and _takes_back(snapshot, status)
-    fence = (traffic is not None and _moves(snapshot, traffic)) or _changes_pods(snapshot, workloads)
+    fence = (traffic is not None and _moves(snapshot, traffic)) or _changes_pods(snapshot, workloads) or bool(old)
     effects: list[Effect] = []
     if traffic and takes_back:
         effects.append(traffic)
@@ -42,6 +44,8 @@ def effects_for(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -
         effects.append(traffic)
     effects.extend(effect for effect in workloads if _takes_pods_away(snapshot, effect))
     effects.extend(_warm_up(snapshot, status))
+    if old:
+        effects.append(Forget(attempts=old))
     return effects
 
 

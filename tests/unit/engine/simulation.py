@@ -13,7 +13,7 @@ from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Ph
 from modelrollout.engine import effects as fx
 from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
-from modelrollout.engine.snapshot import Obstacle, Readings, Route, Snapshot, Workload
+from modelrollout.engine.snapshot import Obstacle, Readings, Recorded, Route, Snapshot, Workload
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GATEWAY = {"gatewayAPI": {"parentRefs": [{"name": "public"}]}}
@@ -46,6 +46,7 @@ class World:
     status: ModelRolloutStatus = field(default_factory=ModelRolloutStatus)
     status_version: int = 1
     workloads: dict[Colour, Workload] = field(default_factory=dict)
+    recorded: dict[int, Recorded] = field(default_factory=dict)
     weights: dict[Colour, int] | None = None
     """What the routing object says: weights, or for the replicas router which colours are selected (nonzero)."""
     route_attempt: int = 0
@@ -78,6 +79,7 @@ class World:
             spec=self.spec,
             status=ModelRolloutStatus.model_validate(self.status.to_wire()),
             workloads=dict(self.workloads),
+            recorded=dict(self.recorded),
             route=self._route(),
             readings=self._readings(),
             obstacles=self.obstacles,
@@ -205,6 +207,8 @@ class World:
                     answering=min(self.workloads[colour].answering, replicas),
                     settled=False,
                 )
+            case fx.Forget(attempts=attempts):
+                self._forget(attempts)
             case fx.SetTraffic():
                 self._set_traffic(effect, seen)
             case fx.WarmUp(colour=colour, attempt=attempt):
@@ -216,7 +220,16 @@ class World:
             case fx.RemoveFinalizer():
                 self.finalizer, self.gone = False, True
 
+    def _forget(self, attempts: tuple[int, ...]) -> None:
+        in_use = [self.status.stable, self.status.previous, self.status.candidate]
+        assert not {part.attempt for part in in_use if part} & set(attempts), "what runs was forgotten"
+        for attempt in attempts:
+            self.recorded.pop(attempt, None)
+
     def _apply_workload(self, effect: fx.ApplyWorkload, seen: Snapshot) -> None:
+        record = Recorded(revision=effect.revision, version=self.spec.model.version)
+        known_as = self.recorded.setdefault(effect.attempt, record)
+        assert known_as.revision == effect.revision, "the number of an attempt was given twice"
         before = self.workloads.get(effect.colour)
         same = before is not None and (before.revision, before.attempt) == (effect.revision, effect.attempt)
         if before and same and before.desired == effect.replicas:

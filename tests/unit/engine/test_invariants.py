@@ -40,6 +40,7 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "strategy": {preset: {"steps": steps}},
         "slos": draw(st.sampled_from([[], [slo]])),
         "rollback": {"keepWarm": "10m"},
+        "revisionHistoryLimit": draw(st.integers(0, 2)),
     } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}, {"bake": {"duration": "10m"}}]))
 
 
@@ -216,6 +217,16 @@ class RolloutMachine(RuleBasedStateMachine):
                 return
         raise AssertionError(f"still writing at the same moment, in the same world: {written[-4:]}")
 
+    @invariant()
+    def what_runs_and_no_more_than_asked_for_is_in_the_history(self) -> None:
+        status = self.world.status
+        attempts = [entry.attempt for entry in status.history]
+        in_use = {part.attempt for part in (status.stable, status.previous, status.candidate) if part}
+        assert attempts == sorted(attempts, reverse=True)
+        assert in_use <= set(attempts)
+        limit = self.plan["revisionHistoryLimit"] if hasattr(self, "plan") else 0
+        assert len(set(attempts) - in_use) <= limit
+
     def teardown(self) -> None:
         if hasattr(self, "world"):
             self._check_deletion(self._copy())
@@ -226,6 +237,7 @@ class RolloutMachine(RuleBasedStateMachine):
         return replace(
             world,
             workloads=dict(world.workloads),
+            recorded=dict(world.recorded),
             warmed=set(world.warmed),
             proven=set(world.proven),
             events=[],

@@ -58,7 +58,14 @@ def test_a_model_without_a_name_has_that_of_the_rollout() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [METADATA, {"spec.paused": True}, {"spec.replicas": 7}, {"spec.deletionPolicy": "Delete"}]
+    "changes",
+    [
+        METADATA,
+        {"spec.paused": True},
+        {"spec.replicas": 7},
+        {"spec.deletionPolicy": "Delete"},
+        {"spec.revisionHistoryLimit": 0},
+    ],
 )
 def test_what_changes_nothing_about_a_failure_is_no_other_try(changes: dict[str, Any]) -> None:
     assert fingerprint(**changes) == fingerprint()
