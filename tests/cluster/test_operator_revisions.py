@@ -1,11 +1,16 @@
 """What is kept of what attempts ran, on a real API server."""
 
+import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
 from kubernetes.client import ApiClient
 
 import testbed
+from modelrollout.api.rollout import ModelRollout
+from modelrollout.api.status import Pinned
+from modelrollout.engine.revision import fingerprint_of
 from stack.history import Object
 from stack.operator_process import OperatorProcess, eventually, grant, running
 from stack.rollout import Rollout
@@ -57,6 +62,40 @@ def test_nobody_can_change_what_an_attempt_ran(operator: OperatorProcess, rollou
             "-n", rollout.namespace, "patch", "controllerrevision", "scorer-1", "--type=merge", "--patch", changed
         )
     assert records(rollout)["scorer-1"]["model"]["version"] == "1.0.0"
+
+
+def test_an_old_version_is_redeployed_as_it_was(operator: OperatorProcess, rollout: Rollout) -> None:
+    for version in ("1.0.0", "2.0.0"):
+        template = {"spec": {"containers": [{"name": "server", "image": f"scorer:{version}"}]}}
+        rollout.apply(version, template=template, rollback={"keepWarm": "0s"})
+        rollout.serves(version)
+    rollout.wait_for(lambda status: "previous" not in status, "the first version to be parked", seconds=60)
+    go_back(rollout, attempt=1)
+    status = rollout.serves("1.0.0")
+    assert (status["stable"]["attempt"], status["pinned"]["attempt"]) == (3, 1)
+    pods = rollout.get("deployment", f"scorer-{status['stable']['colour']}")["spec"]["template"]
+    assert pods["spec"]["containers"][0]["image"] == "scorer:1.0.0"
+    assert records(rollout)["scorer-3"] == records(rollout)["scorer-1"]
+    rollout.apply("3.0.0")
+    assert "pinned" not in rollout.serves("3.0.0")
+
+
+def go_back(rollout: Rollout, *, attempt: int) -> None:
+    """What an action makes of the status."""
+    live = ModelRollout.model_validate(rollout.get("mr", "scorer"))
+    entry = next(one for one in live.status.history if one.attempt == attempt)
+    pinned = Pinned(
+        attempt=attempt,
+        version=entry.version,
+        revision=entry.revision,
+        fingerprint=fingerprint_of(live.spec),
+        by="jane",
+        at=datetime.now(UTC),
+    )
+    patch = json.dumps({"status": {"pinned": pinned.to_wire()}})
+    rollout.bed.kubectl(
+        "-n", rollout.namespace, "patch", "mr", "scorer", "--subresource=status", "--type=merge", "--patch", patch
+    )
 
 
 def test_a_record_that_somebody_deletes_is_written_again(operator: OperatorProcess, rollout: Rollout) -> None:

@@ -183,6 +183,17 @@ class ActionRecord(Word):
     message: Text = Field(description="What it did, or why not.", default="")
 
 
+class Pinned(Word):
+    """An attempt of history that somebody went back to, and why."""
+
+    attempt: int = Field(description="The attempt.")
+    version: Annotated[str, Field(max_length=63)] = Field(description="Its version.")
+    revision: Annotated[str, Field(max_length=63)] = Field(description="Hash of its model and pod template.")
+    fingerprint: Annotated[str, Field(max_length=63)] = Field(
+        description="Hash of the spec as it was then; with another one the spec says again what is wanted."
+    )
+
+
 class HistoryEntry(ApiModel):
     """An attempt whose model and pod template are kept, as the ControllerRevision NAME-ATTEMPT."""
 
@@ -240,6 +251,11 @@ class ModelRolloutStatus(ApiModel):
         json_schema_extra=listed_by("attempt"),
     )
     way_back: WayBackStatus | None = Field(description="The step of a gradual way back.", default=None)
+    pinned: Pinned | None = Field(
+        description="The version that is wanted whatever the spec says, until the spec changes in more than replicas, "
+        "paused, revisionHistoryLimit, deletionPolicy or model.metadata.",
+        default=None,
+    )
     promoting: bool = Field(
         description="Somebody asked for the candidate to serve: its stages are passed over.", default=False
     )

@@ -54,6 +54,7 @@ from modelrollout.engine.effects import (
 )
 from modelrollout.traffic.router import router_for
 from modelrollout.workloads import deployment, release, revisions, services, warm_up
+from modelrollout.workloads.revisions import Content
 
 
 @dataclass(kw_only=True)
@@ -99,6 +100,8 @@ class Applier:
         self._now = now
         self._applied: dict[Key, dict[tuple[Kind, Key], tuple[str, str]]] = {}
         """By rollout and object: digest of what was there last, and the resourceVersion that had it."""
+        self._gone_back_to: dict[Key, tuple[str, Content]] = {}
+        """By rollout: what somebody went back to, and its revision."""
 
     async def carry_out(self, seen: Seen, effects: Sequence[Effect]) -> Outcome:
         """Carry effects out until one fails; its error is in the outcome."""
@@ -130,6 +133,7 @@ class Applier:
         self._refusals.forget(key)
         self._warm_ups.forget(key)
         self._applied.pop(key, None)
+        self._gone_back_to.pop(key, None)
 
     def _tell(self, seen: Seen, effects: Iterable[Effect], outcome: Outcome) -> None:
         """Events tell of the status that is written by now; the next decision will not say them again."""
@@ -199,11 +203,27 @@ class Applier:
 
     async def _apply_workload(self, seen: Seen, effect: ApplyWorkload) -> bool:
         """Pods, once it is recorded what they run: nothing serves that cannot be gone back to."""
-        content = revisions.described(seen.owner)
+        content = await self._content(seen, effect)
         manifests = [deployment.render(seen.owner, effect, content)]
         if effect.attempt not in seen.snapshot.recorded:
             manifests.insert(0, revisions.render(seen.owner, effect, content))
         return await self._apply(seen, manifests)
+
+    async def _content(self, seen: Seen, effect: ApplyWorkload) -> Content:
+        """What an attempt runs; read from a record only once, since records never change."""
+        if effect.recorded is None:
+            return revisions.described(seen.owner)
+        revision, content = self._gone_back_to.get(seen.key, ("", None))
+        if content is None or revision != effect.revision:
+            own = effect.attempt in seen.snapshot.recorded
+            name = record_name(seen.key.name, effect.attempt if own else effect.recorded)
+            try:
+                record = await self._api.get(CONTROLLER_REVISIONS, Key(seen.key.namespace, name))
+            except NotFoundError as error:
+                raise RefusedError(f"ControllerRevision {name}, which says what to go back to, is gone") from error
+            content = revisions.content_of(record)
+            self._gone_back_to[seen.key] = effect.revision, content
+        return content
 
     async def _forget_attempts(self, seen: Seen, effect: Forget) -> bool:
         for attempt in effect.attempts:

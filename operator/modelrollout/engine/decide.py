@@ -16,6 +16,7 @@ from modelrollout.engine.progressing import progressing
 from modelrollout.engine.reverting import reverting
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import note_pause
+from modelrollout.engine.wanted import follow_spec
 from modelrollout.engine.world import effects_for
 
 
@@ -29,7 +30,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
         return Decision(effects=tuple(deleting(snapshot)))
     if not snapshot.has_finalizer:
         return Decision(effects=(AddFinalizer(),), wake_at=now)
-    noted = note_pause(_with_own_obstacles(snapshot), now)
+    noted = note_pause(follow_spec(_with_own_obstacles(snapshot)), now)
     move = _move_on(noted, now)
     status, told = report(noted, move, now)
     status = with_history(noted, status)

@@ -22,12 +22,16 @@ class ApplyServices:
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyWorkload:
-    """The Deployment of a colour, rendered from the present spec, once there is a record of what the attempt runs."""
+    """The Deployment of a colour, once there is a record of what the attempt runs.
+
+    The present spec says what it runs, or with `recorded` the record of that attempt (or its own, once there is one).
+    """
 
     colour: Colour
     attempt: int
     revision: str
     replicas: int
+    recorded: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

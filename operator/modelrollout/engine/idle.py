@@ -8,10 +8,10 @@ from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, Rev
 from modelrollout.engine.move import Move, evolve, is_ready, normal, serving_colour, stamp, stays
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import DRAIN
-from modelrollout.engine.revision import fingerprint_of, revision_of
 from modelrollout.engine.slos import clear_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import adopt, restore, start_attempt
+from modelrollout.engine.wanted import fingerprint, wanted
 
 
 def idle(snapshot: Snapshot, now: datetime) -> Move:
@@ -21,18 +21,18 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
         return adopt(snapshot, serving, now)
     if status.previous and now >= _cold_at(snapshot, status.previous):
         return _park(status, status.previous)
-    wanted = revision_of(snapshot.name, snapshot.spec)
-    if status.stable and status.stable.revision == wanted:
+    target = wanted(snapshot)
+    if status.stable and status.stable.revision == target.revision:
         return _settle(snapshot)
     failed = status.last_revert
-    if failed and failed.fingerprint == fingerprint_of(snapshot.spec):
+    if failed and failed.fingerprint == fingerprint(snapshot):
         again_at = _again_at(snapshot.spec.retry, failed)
         if again_at is None or now < again_at:
             return _stuck(status, failed, again_at)
     if snapshot.spec.paused:
-        message = f"paused: version {snapshot.spec.model.version} starts once spec.paused is false"
+        message = f"paused: version {target.version} starts once spec.paused is false"
         return stays(status, Reason.PAUSED, message)
-    if status.previous and status.previous.revision == wanted and status.previous.colour in snapshot.workloads:
+    if status.previous and status.previous.revision == target.revision and status.previous.colour in snapshot.workloads:
         return _return_to(status.previous, snapshot, now)
     if status.previous and now < status.previous.since + DRAIN:
         message = f"version {status.previous.version} finishes its answers in {status.previous.colour}"
@@ -45,10 +45,14 @@ def _settle(snapshot: Snapshot) -> Move:
     status = evolve(clear_verdicts(snapshot.status), phase=Phase.IDLE)
     if status.last_revert:
         status = evolve(status, last_revert=evolve(status.last_revert, fingerprint=""))
-    if status.previous is None:
+    pinned, previous = status.pinned, status.previous
+    cold_at = _cold_at(snapshot, previous) if previous else None
+    if pinned:
+        message = f"{pinned.by} went back to version {pinned.version}; it stays until the spec changes"
+        return stays(status, Reason.PINNED, message, until=cold_at)
+    if previous is None or cold_at is None:
         return Move(status=status)
-    cold_at = _cold_at(snapshot, status.previous)
-    message = f"version {status.previous.version} stays warm in {status.previous.colour} until {stamp(cold_at)}"
+    message = f"version {previous.version} stays warm in {previous.colour} until {stamp(cold_at)}"
     return stays(status, Reason.SERVING, message, until=cold_at)
 
 

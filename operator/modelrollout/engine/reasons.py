@@ -36,6 +36,7 @@ class Reason(StrEnum):
     UNDECIDED_AT_DEADLINE = "UndecidedAtDeadline"
     DRAINING = "Draining"
     PAUSED = "Paused"
+    PINNED = "Pinned"
     OUTSIDE_WINDOW = "OutsideWindow"
     # what needs a person
     STABLE_UNAVAILABLE = "StableUnavailable"

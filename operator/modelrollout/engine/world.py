@@ -5,6 +5,7 @@ the status under its resourceVersion, and every route is written under its own: 
 leader can only repeat a step or make things safer. Pods are added before requests move and taken away after that.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase, StageStatus
@@ -22,8 +23,8 @@ from modelrollout.engine.effects import (
 from modelrollout.engine.history import forgotten
 from modelrollout.engine.move import answering_pods, is_ready, only_candidate_serves, route_share
 from modelrollout.engine.preparing import first_replicas
-from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Snapshot, Workload
+from modelrollout.engine.wanted import Wanted, wanted
 
 _PodEffect = ApplyWorkload | ScaleWorkload
 
@@ -121,8 +122,9 @@ def _weight_by_pods(snapshot: Snapshot, stage: StageStatus, candidate: ColourSta
 
 
 def _workloads(snapshot: Snapshot, status: ModelRolloutStatus) -> list[_PodEffect]:
-    """Pods of both colours: a version that the spec describes is applied, an older one only scaled."""
-    effects = [_workload(snapshot, status, colour) for colour in Colour]
+    """Pods of both colours: the version that is wanted is applied, another one only scaled."""
+    target = wanted(replace(snapshot, status=status))
+    effects = [_workload(snapshot, status, colour, target) for colour in Colour]
     return [effect for effect in effects if effect]
 
 
@@ -152,32 +154,39 @@ def _takes_pods_away(snapshot: Snapshot, effect: _PodEffect) -> bool:
     return effect.replicas < seen.desired or _replaces(seen, effect)
 
 
-def _workload(snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour) -> _PodEffect | None:
+def _workload(snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour, target: Wanted) -> _PodEffect | None:
     if status.candidate and status.candidate.colour is colour:
-        return _candidate_workload(snapshot, status, status.candidate)
+        return _candidate_workload(snapshot, status, status.candidate, target)
     serving = next((part for part in (status.stable, status.previous) if part and part.colour is colour), None)
     if serving is None:
         return _scale(snapshot, colour, 0) if route_share(snapshot, colour) == 0 else None
-    if serving is status.stable and serving.revision == revision_of(snapshot.name, snapshot.spec):
-        return _apply(serving, snapshot.spec.replicas)
+    if serving is status.stable and serving.revision == target.revision:
+        return _apply(serving, snapshot.spec.replicas, target)
     return _scale(snapshot, colour, snapshot.spec.replicas)
 
 
-def _candidate_workload(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus) -> _PodEffect | None:
+def _candidate_workload(
+    snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus, target: Wanted
+) -> _PodEffect | None:
     """The candidate's pods for the present stage. A version taken back keeps its pods until it has drained."""
-    described = candidate.revision == revision_of(snapshot.name, snapshot.spec)
-    if status.phase is Phase.REVERTING or not described:
+    if status.phase is Phase.REVERTING or candidate.revision != target.revision:
         return None
     replicas = first_replicas(snapshot.spec, status)
     if status.phase is Phase.PROGRESSING and status.stage:
         replicas = max(candidate_replicas(snapshot.spec, status.stage.weight), 1)
-    wanted, seen = _apply(candidate, replicas), snapshot.workloads.get(candidate.colour)
+    effect, seen = _apply(candidate, replicas, target), snapshot.workloads.get(candidate.colour)
     answers = seen is not None and seen.ready > 0 and route_share(snapshot, candidate.colour) > 0
-    return None if seen and answers and _replaces(seen, wanted) else wanted
+    return None if seen and answers and _replaces(seen, effect) else effect
 
 
-def _apply(part: ColourStatus, replicas: int) -> ApplyWorkload:
-    return ApplyWorkload(colour=part.colour, attempt=part.attempt, revision=part.revision, replicas=replicas)
+def _apply(part: ColourStatus, replicas: int, target: Wanted) -> ApplyWorkload:
+    return ApplyWorkload(
+        colour=part.colour,
+        attempt=part.attempt,
+        revision=part.revision,
+        replicas=replicas,
+        recorded=target.recorded,
+    )
 
 
 def _scale(snapshot: Snapshot, colour: Colour, replicas: int) -> ScaleWorkload | None:

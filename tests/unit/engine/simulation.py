@@ -14,6 +14,7 @@ from modelrollout.engine import effects as fx
 from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
 from modelrollout.engine.snapshot import Obstacle, Readings, Recorded, Route, Snapshot, Workload
+from modelrollout.engine.wanted import find, pin
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GATEWAY = {"gatewayAPI": {"parentRefs": [{"name": "public"}]}}
@@ -132,6 +133,17 @@ class World:
         if spec != self.spec:
             self.spec, self.generation = spec, self.generation + 1
 
+    def go_back(self, version: str | None = None) -> bool:
+        """Somebody asks for a version of history; false if there is none."""
+        snapshot = self.snapshot()
+        entry = find(snapshot, version)
+        if entry is None:
+            return False
+        pinned = pin(snapshot, entry, by="jane", at=self.now, reason="it was better")
+        self.status = self.status.model_copy(update={"pinned": pinned})
+        self.status_version += 1
+        return True
+
     def pods_follow(self) -> None:
         """Deployments are looked at and their pods become ready."""
         for colour, workload in self.workloads.items():
@@ -188,8 +200,6 @@ class World:
 
     def _apply(self, effect: fx.Effect, seen: Snapshot, seen_version: int) -> None:
         match effect:
-            case fx.AddFinalizer():
-                self.finalizer = True
             case fx.WriteStatus(status=status):
                 if seen_version != self.status_version:
                     raise ConflictError
@@ -215,19 +225,28 @@ class World:
                 self.warmed.add((colour, attempt))
             case fx.Emit():
                 self.events.append(effect)
-            case fx.Release(keep=keep):
-                self.kept = keep
-            case fx.RemoveFinalizer():
-                self.finalizer, self.gone = False, True
+            case fx.AddFinalizer() | fx.Release() | fx.RemoveFinalizer():
+                self._begin_or_end(effect)
+
+    def _begin_or_end(self, effect: fx.AddFinalizer | fx.Release | fx.RemoveFinalizer) -> None:
+        self.finalizer = isinstance(effect, fx.AddFinalizer) or (self.finalizer and isinstance(effect, fx.Release))
+        self.gone = self.gone or isinstance(effect, fx.RemoveFinalizer)
+        if isinstance(effect, fx.Release):
+            self.kept = effect.keep
 
     def _forget(self, attempts: tuple[int, ...]) -> None:
-        in_use = [self.status.stable, self.status.previous, self.status.candidate]
+        in_use = [self.status.stable, self.status.previous, self.status.candidate, self.status.pinned]
         assert not {part.attempt for part in in_use if part} & set(attempts), "what runs was forgotten"
         for attempt in attempts:
             self.recorded.pop(attempt, None)
 
     def _apply_workload(self, effect: fx.ApplyWorkload, seen: Snapshot) -> None:
-        record = Recorded(revision=effect.revision, version=self.spec.model.version)
+        if effect.recorded is None:
+            version = self.spec.model.version
+        else:
+            own = self.recorded.get(effect.attempt)
+            version = (own or self.recorded[effect.recorded]).version
+        record = Recorded(revision=effect.revision, version=version)
         known_as = self.recorded.setdefault(effect.attempt, record)
         assert known_as.revision == effect.revision, "the number of an attempt was given twice"
         before = self.workloads.get(effect.colour)
@@ -241,7 +260,7 @@ class World:
         self.workloads[effect.colour] = Workload(
             revision=effect.revision,
             attempt=effect.attempt,
-            version=self.spec.model.version,
+            version=version,
             desired=effect.replicas,
             ready=kept,
             answering=min(before.answering, effect.replicas) if before and same else 0,

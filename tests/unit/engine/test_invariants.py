@@ -87,6 +87,10 @@ class RolloutMachine(RuleBasedStateMachine):
         self.plan = self.plan | {"replicas": replicas}
         self.world.change(self._spec())
 
+    @rule(version=st.sampled_from([None, *VERSIONS]))
+    def go_back(self, version: str | None) -> None:
+        self.world.go_back(version)
+
     # --- what the world does
 
     @rule(seconds=st.sampled_from([1, 10, 60, 600]))
@@ -221,7 +225,8 @@ class RolloutMachine(RuleBasedStateMachine):
     def what_runs_and_no_more_than_asked_for_is_in_the_history(self) -> None:
         status = self.world.status
         attempts = [entry.attempt for entry in status.history]
-        in_use = {part.attempt for part in (status.stable, status.previous, status.candidate) if part}
+        parts = (status.stable, status.previous, status.candidate, status.pinned)
+        in_use = {part.attempt for part in parts if part}
         assert attempts == sorted(attempts, reverse=True)
         assert in_use <= set(attempts)
         limit = self.plan["revisionHistoryLimit"] if hasattr(self, "plan") else 0
@@ -269,7 +274,8 @@ class RolloutMachine(RuleBasedStateMachine):
         assert world.status.stable or world.status.last_revert
         if world.status.stable:
             assert world.share_of(world.status.stable.colour) == 100
-            assert world.status.phase is Phase.REVERTED or world.status.stable.version == self.version
+            wanted = world.status.pinned.version if world.status.pinned else self.version
+            assert world.status.phase is Phase.REVERTED or world.status.stable.version == wanted
         assert splits_by_pods(world.spec) or world.weights is None or set(world.weights.values()) == {0, 100}
 
 
