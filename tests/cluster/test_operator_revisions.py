@@ -113,3 +113,65 @@ def test_deleting_a_rollout_with_the_policy_delete_takes_its_history_along(
     rollout.serves("1.0.0")
     rollout.bed.kubectl("-n", rollout.namespace, "delete", "mr", "scorer", "--timeout=30s")
     eventually(lambda: not records(rollout), "the records to be deleted")
+
+
+NAMED = {"name": "server", "image": "scorer", "envFrom": [{"configMapRef": {"name": "settings"}}]}
+
+
+def set_config(rollout: Rollout, level: str) -> None:
+    """Make the ConfigMap, or change it."""
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"LEVEL": level}}
+    rollout.bed.apply(json.dumps(settings | {"metadata": {"name": "settings", "namespace": rollout.namespace}}))
+
+
+def level_of(rollout: Rollout, colour: str) -> str:
+    """What the pods of a colour are told."""
+    pods = rollout.get("deployment", f"scorer-{colour}")["spec"]["template"]["spec"]
+    name = pods["containers"][0]["envFrom"][0]["configMapRef"]["name"]
+    level: str = rollout.get("configmap", name)["data"]["LEVEL"]
+    return level
+
+
+def test_a_changed_config_map_is_a_new_attempt_while_stable_keeps_its_own(
+    operator: OperatorProcess, rollout: Rollout
+) -> None:
+    endless = {"canary": {"steps": [{"weight": 50, "hold": "1h"}, {"weight": 100}]}}
+    rollout.apply("1.0.0", template={"spec": {"containers": [NAMED]}}, strategy=endless)
+    rollout.wait_for(
+        lambda status: any(
+            one["reason"] == "ConfigurationMissing" and "ConfigMap settings" in one["message"]
+            for one in status["conditions"]
+        ),
+        "the missing ConfigMap to be named",
+    )
+    assert rollout.get("deployments")["items"] == []
+    set_config(rollout, "info")
+    stable = rollout.serves("1.0.0")["stable"]["colour"]
+    set_config(rollout, "debug")
+    status = rollout.wait_for(lambda status: status.get("stage", {}).get("reachedAt"), "the first stage")
+    assert (status["attempt"], status["candidate"]["version"]) == (2, "1.0.0")
+    assert (level_of(rollout, stable), level_of(rollout, status["candidate"]["colour"])) == ("info", "debug")
+    copy = next(one for one in rollout.get("configmaps")["items"] if one["metadata"]["name"].startswith("scorer-"))
+    assert copy["immutable"]
+    set_config(rollout, "info")
+    rollout.wait_for(lambda status: status["phase"] == "Idle", "the candidate to be taken back")
+    rollout.bed.kubectl("-n", rollout.namespace, "delete", "configmap", "settings")
+    rollout.wait_for(lambda status: "settings" in json.dumps(status["conditions"]), "the loss to be told")
+    assert level_of(rollout, stable) == "info"
+
+
+def test_copies_go_with_the_last_record_that_names_them(operator: OperatorProcess, rollout: Rollout) -> None:
+    set_config(rollout, "info")
+    brief = {"revisionHistoryLimit": 0, "rollback": {"keepWarm": "0s"}}
+    rollout.apply("1.0.0", template={"spec": {"containers": [NAMED]}}, **brief)
+    rollout.serves("1.0.0")
+    for level in ("debug", "trace"):
+        set_config(rollout, level)
+        eventually(lambda level=level: level in levels(rollout), "the copy of the change", seconds=60)
+    eventually(lambda: levels(rollout) == ["trace"], "the copies of what is forgotten to go", seconds=60)
+
+
+def levels(rollout: Rollout) -> list[str]:
+    """What is in the copies."""
+    items = rollout.get("configmaps")["items"]
+    return sorted(one["data"]["LEVEL"] for one in items if one["metadata"]["name"].startswith("scorer-"))

@@ -14,7 +14,7 @@
   resources: [deployments, controllerrevisions]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [services]
+  resources: [services, configmaps]
   verbs: [get, list, watch, create, patch, delete]
 # Warm-up requests go to each pod.
 - apiGroups: [""]

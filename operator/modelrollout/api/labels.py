@@ -17,6 +17,9 @@ COLOUR = f"{GROUP}/colour"
 ATTEMPT = f"{GROUP}/attempt"
 VERSION = f"{GROUP}/version"
 REVISION = f"{GROUP}/revision"
+COPIES = f"{GROUP}/copies"
+"""Annotation of the record of an attempt: the copies that its pods need."""
+
 FINALIZER = f"{GROUP}/release"
 
 VARIANT_HEADER = "x-model-variant"

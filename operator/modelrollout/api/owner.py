@@ -48,6 +48,7 @@ class Rollout:
         name: str,
         *,
         labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
         owned: bool = True,
         **content: Any,
     ) -> Manifest:
@@ -65,6 +66,7 @@ class Rollout:
                     "namespace": self.namespace,
                     "labels": {MANAGED_BY: MANAGER, NAME: self.name} | dict(labels or {}),
                     "ownerReferences": self.owner_references() if owned else [],
+                    **({"annotations": dict(annotations)} if annotations else {}),
                 },
                 **content,
             }

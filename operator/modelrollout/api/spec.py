@@ -126,6 +126,18 @@ class Retry(ApiModel):
     after: PositiveDuration = Field(description="How long after it was taken back.")
 
 
+class Copies(ApiModel):
+    """What of the things that the template names is copied for each attempt."""
+
+    config_maps: bool = Field(
+        description="Copy ConfigMaps: a change of one is a new attempt, and the version that serves keeps its own.",
+        default=True,
+    )
+    secrets: bool = Field(
+        description="Copy Secrets as well, where the operator may (its option --copy-secrets).", default=False
+    )
+
+
 class DeletionPolicy(StrEnum):
     """What deleting a ModelRollout leaves."""
 
@@ -244,6 +256,9 @@ class ModelRolloutSpec(ApiModel):
         description="How long the candidate's pods may take to become ready and warm. By default three times what the "
         "stable version took, and at least ten minutes.",
         default=None,
+    )
+    copies: Copies = Field(
+        description="What of the things that the template names is copied for each attempt.", default_factory=Copies
     )
     revision_history_limit: int = Field(
         description="How many attempts that are not in use are kept to go back to.",

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelrollout.api.base import API_VERSION
-from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, record_name, serving_selector
+from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, attempt_of, colour_name, record_name, serving_selector
 from modelrollout.api.manifests import RENDERED, covers, is_fenced
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.status import ModelRolloutStatus, Phase
@@ -28,6 +28,7 @@ from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import (
     CHILDREN,
     CONTROLLER_REVISIONS,
+    COPIED,
     DEPLOYMENTS,
     MODEL_ROLLOUTS,
     PODS,
@@ -53,7 +54,7 @@ from modelrollout.engine.effects import (
     WriteStatus,
 )
 from modelrollout.traffic.router import router_for
-from modelrollout.workloads import deployment, release, revisions, services, warm_up
+from modelrollout.workloads import copies, deployment, release, revisions, services, warm_up
 from modelrollout.workloads.revisions import Content
 
 
@@ -100,8 +101,8 @@ class Applier:
         self._now = now
         self._applied: dict[Key, dict[tuple[Kind, Key], tuple[str, str]]] = {}
         """By rollout and object: digest of what was there last, and the resourceVersion that had it."""
-        self._gone_back_to: dict[Key, tuple[str, Content]] = {}
-        """By rollout: what somebody went back to, and its revision."""
+        self._contents: dict[Key, tuple[str, Content]] = {}
+        """By rollout: what was read from a record, and its revision."""
 
     async def carry_out(self, seen: Seen, effects: Sequence[Effect]) -> Outcome:
         """Carry effects out until one fails; its error is in the outcome."""
@@ -133,7 +134,7 @@ class Applier:
         self._refusals.forget(key)
         self._warm_ups.forget(key)
         self._applied.pop(key, None)
-        self._gone_back_to.pop(key, None)
+        self._contents.pop(key, None)
 
     def _tell(self, seen: Seen, effects: Iterable[Effect], outcome: Outcome) -> None:
         """Events tell of the status that is written by now; the next decision will not say them again."""
@@ -204,16 +205,32 @@ class Applier:
     async def _apply_workload(self, seen: Seen, effect: ApplyWorkload) -> bool:
         """Pods, once it is recorded what they run: nothing serves that cannot be gone back to."""
         content = await self._content(seen, effect)
-        manifests = [deployment.render(seen.owner, effect, content)]
+        wrote = False
         if effect.attempt not in seen.snapshot.recorded:
-            manifests.insert(0, revisions.render(seen.owner, effect, content))
-        return await self._apply(seen, manifests)
+            wrote = await self._apply(seen, [revisions.render(seen.owner, effect, content)])
+        if effect.recorded is None:
+            await self._copy(seen)
+        return await self._apply(seen, [deployment.render(seen.owner, effect, content)]) or wrote
+
+    async def _copy(self, seen: Seen) -> None:
+        """Make the copies that are not there, of the very content that was looked at."""
+        namespace = seen.key.namespace
+        for reference, name in seen.copies.items():
+            if self._informers.get(reference.kind, namespace, name):
+                continue
+            try:
+                source = await self._api.get(COPIED[reference.kind], Key(namespace, reference.name))
+            except NotFoundError as error:
+                raise ConflictError(f"{reference} has just been deleted") from error
+            if copies.name_of(seen.key.name, reference, copies.digest_of(source)) != name:
+                raise ConflictError(f"{reference} has just been changed")
+            await self._apply(seen, [copies.render(seen.owner, reference, source, name)])
 
     async def _content(self, seen: Seen, effect: ApplyWorkload) -> Content:
         """What an attempt runs; read from a record only once, since records never change."""
         if effect.recorded is None:
-            return revisions.described(seen.owner)
-        revision, content = self._gone_back_to.get(seen.key, ("", None))
+            return revisions.described(seen.owner, seen.copies)
+        revision, content = self._contents.get(seen.key, ("", None))
         if content is None or revision != effect.revision:
             own = effect.attempt in seen.snapshot.recorded
             name = record_name(seen.key.name, effect.attempt if own else effect.recorded)
@@ -222,15 +239,20 @@ class Applier:
             except NotFoundError as error:
                 raise RefusedError(f"ControllerRevision {name}, which says what to go back to, is gone") from error
             content = revisions.content_of(record)
-            self._gone_back_to[seen.key] = effect.revision, content
+            self._contents[seen.key] = effect.revision, content
         return content
 
     async def _forget_attempts(self, seen: Seen, effect: Forget) -> bool:
-        for attempt in effect.attempts:
-            with suppress(NotFoundError):
-                await self._api.delete(
-                    CONTROLLER_REVISIONS, Key(seen.key.namespace, record_name(seen.key.name, attempt))
-                )
+        """Copies go first: what is left over by a crash is still named by its record."""
+        records = {attempt_of(record): record for record in self._informers.records(seen.key)}
+        going = [records[attempt] for attempt in effect.attempts if attempt in records]
+        needed = {one for record in records.values() if record not in going for one in revisions.copies_of(record)}
+        for record in going:
+            for copy in revisions.copies_of(record):
+                live = self._informers.get(copy.kind, seen.key.namespace, copy.name)
+                if live and copy not in needed:
+                    await self._delete(live)
+            await self._delete(record)
         return False
 
     async def _set_traffic(self, seen: Seen, effect: SetTraffic) -> bool:

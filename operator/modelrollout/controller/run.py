@@ -20,7 +20,7 @@ from modelrollout.controller.client import KubeApi, connect
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.judging import Judging, MeasuredSource
-from modelrollout.controller.kinds import Key
+from modelrollout.controller.kinds import COPIED, Key
 from modelrollout.controller.observe import Observer
 from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.controller.queue import Priority, WorkQueue
@@ -28,6 +28,7 @@ from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.reconcile import Reconciler
 from modelrollout.controller.refusals import Refusals
 from modelrollout.controller.settings import Settings
+from modelrollout.controller.sources import Sources
 from modelrollout.engine.decide import decide
 from modelrollout.engine.snapshot import Obstacle
 from modelrollout.metrics.prometheus import Prometheus
@@ -69,6 +70,14 @@ class Operator:
             self._queue, done=lambda obstacles: not obstacles
         )
         self.informers = Informers(api, namespaces=settings.namespaces, enqueue=self._enqueue, metrics=metrics)
+        self._sources = Sources(
+            api,
+            kinds=tuple(COPIED.values()),
+            namespaces=settings.namespaces,
+            readings=Background(self._queue, done=lambda reading: not reading.problem),
+            enqueue=self._enqueue,
+            resync=settings.resync,
+        )
         readings = ReadingsBoard(enqueue=self._enqueue, metrics=metrics)
         self._prometheus = Prometheus(settings.prometheus_url) if settings.prometheus_url else None
         source = MeasuredSource(self._prometheus, metrics) if self._prometheus else None
@@ -92,6 +101,7 @@ class Operator:
                 preflights=self._preflights,
                 warm_ups=self._warm_ups,
                 refusals=refusals,
+                sources=self._sources,
                 look_again=lambda key, after: self._queue.add_after(key, after.total_seconds()),
                 now=_now,
             ),
@@ -126,6 +136,7 @@ class Operator:
         helpers = {
             _start(self._events.run(), "events"),
             _start(self._judging.run(), "poller"),
+            _start(self._sources.run(), "sources"),
         }
         work = _start(self._work(), "workers")
         await asyncio.wait({stopping, work, *helpers, *watches}, return_when=asyncio.FIRST_COMPLETED)

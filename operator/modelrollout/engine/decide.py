@@ -30,6 +30,8 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
         return Decision(effects=tuple(deleting(snapshot)))
     if not snapshot.has_finalizer:
         return Decision(effects=(AddFinalizer(),), wake_at=now)
+    if _is_about_to_know(snapshot):
+        return Decision()
     noted = note_pause(follow_spec(_with_own_obstacles(snapshot)), now)
     move = _move_on(noted, now)
     status, told = report(noted, move, now)
@@ -40,6 +42,12 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,
     )
+
+
+def _is_about_to_know(snapshot: Snapshot) -> bool:
+    """What the template names is being read, and nothing is under way that cannot wait for it."""
+    is_being_read = snapshot.copied is not None and snapshot.copied.trouble == ""
+    return is_being_read and not snapshot.deleting and snapshot.status.phase in (Phase.IDLE, Phase.REVERTED)
 
 
 def _move_on(snapshot: Snapshot, now: datetime) -> Move:

@@ -22,6 +22,8 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
     if status.previous and now >= _cold_at(snapshot, status.previous):
         return _park(status, status.previous)
     target = wanted(snapshot)
+    if target.trouble is not None:
+        return _not_described(snapshot, target.trouble)
     if status.stable and status.stable.revision == target.revision:
         return _settle(snapshot)
     failed = status.last_revert
@@ -38,6 +40,15 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
         message = f"version {status.previous.version} finishes its answers in {status.previous.colour}"
         return stays(status, Reason.DRAINING, message, until=status.previous.since + DRAIN)
     return start_attempt(snapshot, now)
+
+
+def _not_described(snapshot: Snapshot, trouble: str) -> Move:
+    """The spec names something that is missing, or that is just being read."""
+    status = snapshot.status
+    if not trouble:
+        return Move(status=status)
+    cold_at = _cold_at(snapshot, status.previous) if status.previous else None
+    return stays(status, Reason.CONFIGURATION_MISSING, trouble, until=cold_at, needs_person=True)
 
 
 def _settle(snapshot: Snapshot) -> Move:

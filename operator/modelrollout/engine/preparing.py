@@ -55,6 +55,8 @@ def supersede(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
         reason, message = Reason.ABORTED, f"{asking} back at version {target.version}, which serves"
     elif pinned:
         reason, message = Reason.SUPERSEDED, f"{asking} back to version {target.version}"
+    elif candidate.version == target.version:
+        reason, message = Reason.SUPERSEDED, f"what version {target.version} runs has changed"
     else:
         reason, message = Reason.SUPERSEDED, f"the spec now asks for version {target.version}"
     return revert(snapshot, candidate, now, reason=reason, message=message, may_retry=True)

@@ -29,6 +29,7 @@ class Reason(StrEnum):
     WAITING_FOR_PODS = "WaitingForPods"
     WARMING_UP = "WarmingUp"
     PREFLIGHT = "Preflight"
+    CONFIGURATION_MISSING = "ConfigurationMissing"
     WAITING_FOR_TRAFFIC = "WaitingForTraffic"
     HOLDING = "Holding"
     UNDECIDED = "Undecided"

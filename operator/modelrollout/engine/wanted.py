@@ -17,6 +17,8 @@ class Wanted:
     version: str
     recorded: int | None = None
     """The attempt whose record says what it runs; None: the spec does."""
+    trouble: str | None = None
+    """Why the spec does not say it: something that the template names is missing; empty while that is being read."""
 
 
 def wanted(snapshot: Snapshot) -> Wanted:
@@ -24,13 +26,28 @@ def wanted(snapshot: Snapshot) -> Wanted:
     pinned = snapshot.status.pinned
     if pinned:
         return Wanted(revision=pinned.revision, version=pinned.version, recorded=pinned.attempt)
-    return Wanted(revision=revision_of(snapshot.name, snapshot.spec), version=snapshot.spec.model.version)
+    copied, version = snapshot.copied, snapshot.spec.model.version
+    if copied and copied.trouble is not None:
+        return _as_it_is(snapshot, copied.trouble)
+    revision = revision_of(snapshot.name, snapshot.spec, copied.digests if copied else None)
+    return Wanted(revision=revision, version=version)
+
+
+def _as_it_is(snapshot: Snapshot, trouble: str) -> Wanted:
+    """What cannot be read has not changed, as far as is known: the version on trial, or what serves, goes on."""
+    status, version = snapshot.status, snapshot.spec.model.version
+    part = status.candidate or status.stable
+    if part is None or part.version != version:
+        return Wanted(revision="", version=version, trouble=trouble)
+    return Wanted(revision=part.revision, version=version, recorded=part.attempt, trouble=trouble)
 
 
 def fingerprint(snapshot: Snapshot) -> str:
-    """What has to change before a version that was taken back is tried again: the spec, or what was gone back to."""
-    of_spec, pinned = fingerprint_of(snapshot.spec), snapshot.status.pinned
-    return f"{of_spec}-{pinned.attempt}" if pinned else of_spec
+    """What has to change before a version is tried again that was taken back: the spec, what is copied, or a pin."""
+    of_spec = fingerprint_of(snapshot.spec)
+    if snapshot.status.pinned or snapshot.copied:
+        return f"{of_spec}-{wanted(snapshot).revision}"
+    return of_spec
 
 
 def find(snapshot: Snapshot, version: str | None) -> HistoryEntry | None:

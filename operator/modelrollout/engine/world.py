@@ -161,7 +161,7 @@ def _workload(snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour, ta
     if serving is None:
         return _scale(snapshot, colour, 0) if route_share(snapshot, colour) == 0 else None
     if serving is status.stable and serving.revision == target.revision:
-        return _apply(serving, snapshot.spec.replicas, target)
+        return _apply(snapshot, serving, snapshot.spec.replicas, target)
     return _scale(snapshot, colour, snapshot.spec.replicas)
 
 
@@ -174,12 +174,15 @@ def _candidate_workload(
     replicas = first_replicas(snapshot.spec, status)
     if status.phase is Phase.PROGRESSING and status.stage:
         replicas = max(candidate_replicas(snapshot.spec, status.stage.weight), 1)
-    effect, seen = _apply(candidate, replicas, target), snapshot.workloads.get(candidate.colour)
+    effect, seen = _apply(snapshot, candidate, replicas, target), snapshot.workloads.get(candidate.colour)
     answers = seen is not None and seen.ready > 0 and route_share(snapshot, candidate.colour) > 0
-    return None if seen and answers and _replaces(seen, effect) else effect
+    return None if effect and seen and answers and _replaces(seen, effect) else effect
 
 
-def _apply(part: ColourStatus, replicas: int, target: Wanted) -> ApplyWorkload:
+def _apply(snapshot: Snapshot, part: ColourStatus, replicas: int, target: Wanted) -> ApplyWorkload | None:
+    """The pods of the version that is wanted; None while nobody can tell what they are to run."""
+    if target.trouble is not None and part.attempt not in snapshot.recorded:
+        return None
     return ApplyWorkload(
         colour=part.colour,
         attempt=part.attempt,

@@ -20,13 +20,24 @@ from modelrollout.controller.background import Background
 from modelrollout.controller.client import ConflictError, NotFoundError, Page
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
-from modelrollout.controller.kinds import GATEWAY_CLASSES, GATEWAYS, MODEL_ROLLOUTS, WATCHED, Key, Kind, key_of, kind_of
+from modelrollout.controller.kinds import (
+    COPIED,
+    GATEWAY_CLASSES,
+    GATEWAYS,
+    MODEL_ROLLOUTS,
+    WATCHED,
+    Key,
+    Kind,
+    key_of,
+    kind_of,
+)
 from modelrollout.controller.observe import Observer
 from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.controller.queue import Backoff, Priority, Schedule, WorkQueue
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.reconcile import Reconciler
 from modelrollout.controller.refusals import Refusals
+from modelrollout.controller.sources import Sources
 from modelrollout.engine.decide import decide
 from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Obstacle
@@ -65,6 +76,14 @@ class FakeApi:
             if name == kind.kind and namespace in ("", key.namespace) and _is_selected(selector, one)
         ]
         yield Page(cast("list[Live]", items), str(next(self._versions)))
+
+    def metadata_pages(self, kind: Kind, *, namespace: str = "") -> AsyncIterator[Page]:
+        return self.pages(kind, namespace=namespace)
+
+    async def watch_metadata(self, kind: Kind, **_: Any) -> AsyncIterator[tuple[str, Live]]:
+        """Silent: `Operator.hear` tells what a watch would."""
+        await asyncio.Event().wait()
+        yield "BOOKMARK", {"kind": kind.kind}
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Live:
         kind, key = kind_of(manifest), key_of(manifest)
@@ -230,6 +249,14 @@ class Operator:
         queue = cast("WorkQueue[Key]", self.queue)
         self.metrics = OwnMetrics()
         self.informers = Informers(api, namespaces=(), enqueue=self._enqueue, metrics=self.metrics)
+        self.sources = Sources(
+            api,
+            kinds=tuple(COPIED.values()),
+            namespaces=(),
+            readings=Background(queue, done=lambda reading: not reading.problem),
+            enqueue=self._enqueue,
+            resync=timedelta(minutes=10),
+        )
         self.readings = ReadingsBoard(enqueue=self._enqueue, metrics=self.metrics)
         self.judge = NoJudge()
         self.events = EventRecorder(api, instance="test", metrics=self.metrics, now=clock.now)
@@ -244,6 +271,7 @@ class Operator:
                 preflights=preflights,
                 warm_ups=warm_ups,
                 refusals=refusals,
+                sources=self.sources,
                 look_again=lambda key, after: self.queue.add_after(key, after.total_seconds()),
                 now=clock.now,
             ),
@@ -272,6 +300,8 @@ class Operator:
     def hear(self) -> None:
         """The watches tell what has happened since they told last."""
         for kind, event, manifest in self.api.changes[self._told :]:
+            if kind.kind in COPIED:
+                self.sources.hear(kind, manifest, gone=event == "DELETED")
             if kind in WATCHED:
                 self.informers.on_event(kind, event if _is_selected(kind.selector, manifest) else "DELETED", manifest)
         self._told = len(self.api.changes)

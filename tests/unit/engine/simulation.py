@@ -13,7 +13,7 @@ from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Ph
 from modelrollout.engine import effects as fx
 from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
-from modelrollout.engine.snapshot import Obstacle, Readings, Recorded, Route, Snapshot, Workload
+from modelrollout.engine.snapshot import Copied, Obstacle, Readings, Recorded, Route, Snapshot, Workload
 from modelrollout.engine.wanted import find, pin
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -48,6 +48,7 @@ class World:
     status_version: int = 1
     workloads: dict[Colour, Workload] = field(default_factory=dict)
     recorded: dict[int, Recorded] = field(default_factory=dict)
+    copied: Copied | None = None
     weights: dict[Colour, int] | None = None
     """What the routing object says: weights, or for the replicas router which colours are selected (nonzero)."""
     route_attempt: int = 0
@@ -81,6 +82,7 @@ class World:
             status=ModelRolloutStatus.model_validate(self.status.to_wire()),
             workloads=dict(self.workloads),
             recorded=dict(self.recorded),
+            copied=self.copied,
             route=self._route(),
             readings=self._readings(),
             obstacles=self.obstacles,

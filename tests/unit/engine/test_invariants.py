@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, Verdict
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
-from modelrollout.engine.snapshot import Obstacle, Snapshot
+from modelrollout.engine.snapshot import Copied, Obstacle, Snapshot
 from modelrollout.engine.stages import expand
 from unit.engine.simulation import World, make_spec
 
@@ -53,10 +53,10 @@ class RolloutMachine(RuleBasedStateMachine):
     paused = False
     stale: tuple[Snapshot, int] | None = None
 
-    @initialize(plan=plans())
-    def create(self, plan: dict[str, Any]) -> None:
+    @initialize(plan=plans(), copied=st.sampled_from([None, Copied(digests={"ConfigMap/settings": "a"})]))
+    def create(self, plan: dict[str, Any], copied: Copied | None) -> None:
         self.plan = plan
-        self.world = World(spec=make_spec(self.version, **plan))
+        self.world = World(spec=make_spec(self.version, **plan), copied=copied)
         self.world.settle()
         self.ask_for("2.0.0")
 
@@ -86,6 +86,11 @@ class RolloutMachine(RuleBasedStateMachine):
     def scale(self, replicas: int) -> None:
         self.plan = self.plan | {"replicas": replicas}
         self.world.change(self._spec())
+
+    @precondition(lambda self: self.world.copied is not None)
+    @rule(digest=st.sampled_from("ab"), trouble=st.sampled_from([None, None, "", "ConfigMap settings is missing"]))
+    def edit_the_config_map(self, digest: str, trouble: str | None) -> None:
+        self.world.copied = Copied(digests={"ConfigMap/settings": digest}, trouble=trouble)
 
     @rule(version=st.sampled_from([None, *VERSIONS]))
     def go_back(self, version: str | None) -> None:
@@ -268,6 +273,7 @@ class RolloutMachine(RuleBasedStateMachine):
         """Left alone with good news, every rollout comes to rest, and serves."""
         world.verdict, world.looking, world.obstacles, world.preflighted = Verdict.PASS, True, (), True
         self.paused = False
+        world.copied = world.copied and replace(world.copied, trouble=None)
         world.change(self._spec())
         world.run_for(timedelta(hours=1), step=timedelta(seconds=30))
         assert world.status.phase in (Phase.IDLE, Phase.REVERTED)
