@@ -16,6 +16,11 @@
 - apiGroups: [""]
   resources: [services, configmaps]
   verbs: [get, list, watch, create, patch, delete]
+{{- if .Values.copies.secrets }}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 # Warm-up requests go to each pod.
 - apiGroups: [""]
   resources: [pods]

@@ -357,7 +357,7 @@ class Applier:
         return bool(plan.disown or plan.delete)
 
     async def _children(self, seen: Seen) -> AsyncIterator[Live]:
-        for kind in CHILDREN:
+        for kind in (kind for kind in CHILDREN if kind in self._informers.kinds):
             selector = f"{kind.selector},{NAME}={seen.key.name}"
             with suppress(NotFoundError):  # the cluster has no such kind
                 async for page in self._api.pages(kind, namespace=seen.key.namespace, selector=selector):

@@ -15,6 +15,7 @@ from modelrollout.controller.kinds import (
     CONTROLLER_REVISIONS,
     GATEWAYS,
     MODEL_ROLLOUTS,
+    SECRETS,
     WATCHED,
     Key,
     Kind,
@@ -42,12 +43,15 @@ class Informers:
         namespaces: tuple[str, ...],
         enqueue: Callable[[Key, Priority], None],
         metrics: OwnMetrics,
+        copy_secrets: bool = False,
     ) -> None:
         self._api = api
         self._namespaces = namespaces
         self._enqueue = enqueue
         self._metrics = metrics
-        self.kinds = tuple(kind for kind in WATCHED if kind.namespaced or not namespaces)
+        self.kinds = tuple(
+            kind for kind in WATCHED if (kind.namespaced or not namespaces) and (copy_secrets or kind is not SECRETS)
+        )
         self.rollouts = Cache(MODEL_ROLLOUTS, ModelRollout.model_validate)
         self._others: dict[str, Cache[Live]] = {
             kind.kind: Cache(kind, _as_it_is) for kind in self.kinds if kind is not MODEL_ROLLOUTS

@@ -56,6 +56,11 @@ class _HttpUrl(click.ParamType[str]):
     envvar="MODELROLLOUT_NAMESPACE",
     help="Namespace to look after; may be repeated (separated by spaces in the environment). Without it, all of them.",
 )
+@click.option(
+    "--copy-secrets",
+    is_flag=True,
+    help="Let ModelRollouts have the Secrets that they name copied (spec.copies.secrets). Needs rights on Secrets.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of the log lines.")
 @click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="info", help="Least log level.")
 @click.option(

@@ -116,6 +116,8 @@ class Observer:
         in_use = (status.stable, status.candidate, status.previous)
         if any(part.revision == plain for part in in_use if part):
             named = {}
+        if any(reference.kind not in self._sources.kinds for reference in named):
+            return Copied(digests={}, trouble=_SECRETS_ARE_OFF), {}
         reading = self._sources.look(key, frozenset(named))
         if not named:
             return None, {}
@@ -203,6 +205,12 @@ class Observer:
         if passing:
             self._look_again(key, min(passing) + OBSTACLE_LASTS - now)
         return lasting, bool(passing)
+
+
+_SECRETS_ARE_OFF = (
+    "spec.copies.secrets is set, but this operator may not read Secrets: have it run with --copy-secrets "
+    "(copies.secrets of its chart), or remove it"
+)
 
 
 def _copied_kinds(spec: ModelRolloutSpec) -> list[str]:

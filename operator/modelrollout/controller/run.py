@@ -69,10 +69,16 @@ class Operator:
         self._preflights: Background[tuple[Obstacle, ...]] = Background(
             self._queue, done=lambda obstacles: not obstacles
         )
-        self.informers = Informers(api, namespaces=settings.namespaces, enqueue=self._enqueue, metrics=metrics)
+        self.informers = Informers(
+            api,
+            namespaces=settings.namespaces,
+            enqueue=self._enqueue,
+            metrics=metrics,
+            copy_secrets=settings.copy_secrets,
+        )
         self._sources = Sources(
             api,
-            kinds=tuple(COPIED.values()),
+            kinds=tuple(kind for kind in COPIED.values() if kind in self.informers.kinds),
             namespaces=settings.namespaces,
             readings=Background(self._queue, done=lambda reading: not reading.problem),
             enqueue=self._enqueue,

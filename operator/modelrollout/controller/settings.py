@@ -16,6 +16,7 @@ class Settings:
     prometheus_url: str | None
     namespaces: tuple[str, ...]
     """Empty: all namespaces."""
+    copy_secrets: bool
     log_format: Literal["text", "json"]
     log_level: str
     metrics_port: int

@@ -25,7 +25,6 @@ from modelrollout.controller.kinds import (
     GATEWAY_CLASSES,
     GATEWAYS,
     MODEL_ROLLOUTS,
-    WATCHED,
     Key,
     Kind,
     key_of,
@@ -243,15 +242,17 @@ class NoJudge:
 class Operator:
     """One life of the operator: fresh caches, the same cluster."""
 
-    def __init__(self, api: FakeApi, clock: "Clock") -> None:
+    def __init__(self, api: FakeApi, clock: "Clock", *, copy_secrets: bool = False) -> None:
         self.api, self.clock = api, clock
         self.queue = VirtualQueue(clock.seconds)
         queue = cast("WorkQueue[Key]", self.queue)
         self.metrics = OwnMetrics()
-        self.informers = Informers(api, namespaces=(), enqueue=self._enqueue, metrics=self.metrics)
+        self.informers = Informers(
+            api, namespaces=(), enqueue=self._enqueue, metrics=self.metrics, copy_secrets=copy_secrets
+        )
         self.sources = Sources(
             api,
-            kinds=tuple(COPIED.values()),
+            kinds=tuple(kind for kind in COPIED.values() if kind in self.informers.kinds),
             namespaces=(),
             readings=Background(queue, done=lambda reading: not reading.problem),
             enqueue=self._enqueue,
@@ -300,9 +301,9 @@ class Operator:
     def hear(self) -> None:
         """The watches tell what has happened since they told last."""
         for kind, event, manifest in self.api.changes[self._told :]:
-            if kind.kind in COPIED:
+            if kind in COPIED.values():
                 self.sources.hear(kind, manifest, gone=event == "DELETED")
-            if kind in WATCHED:
+            if kind in self.informers.kinds:
                 self.informers.on_event(kind, event if _is_selected(kind.selector, manifest) else "DELETED", manifest)
         self._told = len(self.api.changes)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from modelrollout.controller.client import ConflictError, RefusedError
 from modelrollout.controller.kinds import CONFIG_MAPS, Key
-from unit.controller.fake_cluster import KEY, rollout
+from unit.controller.fake_cluster import KEY, Operator, rollout
 from unit.controller.scene import Scene
 
 STEPS = [{"weight": 50, "hold": "1m"}, {"weight": 100, "hold": "1m"}]
@@ -192,3 +192,42 @@ async def test_a_copy_is_of_what_was_looked_at(scene: Scene) -> None:
     }
     assert scene.api.objects["ModelRollout", KEY]["status"]["attempt"] == 2
     assert ConflictError.__name__ not in str(scene.status())
+
+
+PASSWORD = {
+    "apiVersion": "v1",
+    "kind": "Secret",
+    "metadata": {"namespace": "ml", "name": "password"},
+    "type": "Opaque",
+    "data": {"PASSWORD": "c2VjcmV0"},
+}
+
+
+def secretive() -> dict[str, Any]:
+    container = {"name": "server", "image": "server:1", "envFrom": [{"secretRef": {"name": "password"}}]}
+    return {"template": {"spec": {"containers": [container]}}, "copies": {"secrets": True}}
+
+
+def secrets(scene: Scene) -> list[dict[str, Any]]:
+    return [one for (kind, key), one in scene.api.objects.items() if kind == "Secret" and key.name != "password"]
+
+
+async def test_secrets_are_copied_where_both_sides_say_so(scene: Scene) -> None:
+    scene.operator = Operator(scene.api, scene.clock, copy_secrets=True)
+    scene.api.put(PASSWORD)
+    await serve(scene, **secretive())
+    (copy,) = secrets(scene)
+    assert (copy["data"], copy["type"], copy["immutable"]) == (PASSWORD["data"], "Opaque", True)
+
+
+async def test_secrets_are_left_alone_unless_asked_for(scene: Scene) -> None:
+    scene.operator = Operator(scene.api, scene.clock, copy_secrets=True)
+    scene.api.put(PASSWORD)
+    await serve(scene, **(secretive() | {"copies": {}}))
+    assert secrets(scene) == []
+
+
+async def test_an_operator_that_may_not_read_secrets_says_so(scene: Scene) -> None:
+    scene.api.put(rollout("1.0.0", **secretive()))
+    await scene.operator.run_until(lambda: "--copy-secrets" in str(scene.status().get("conditions")))
+    assert scene.condition("Ready")["reason"] == "ConfigurationMissing"

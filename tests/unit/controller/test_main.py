@@ -39,6 +39,7 @@ def test_starts_with_its_defaults_and_ends_with_the_status_of_the_run(started: l
         Settings(
             prometheus_url=None,
             namespaces=(),
+            copy_secrets=False,
             log_format="text",
             log_level="info",
             metrics_port=8080,
@@ -53,6 +54,7 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
     environment = {
         "MODELROLLOUT_PROMETHEUS_URL": "http://prometheus:9090",
         "MODELROLLOUT_NAMESPACE": "ml risk",
+        "MODELROLLOUT_COPY_SECRETS": "true",
         "MODELROLLOUT_LOG_FORMAT": "json",
         "MODELROLLOUT_LOG_LEVEL": "debug",
         "MODELROLLOUT_METRICS_PORT": "9000",
@@ -65,6 +67,7 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
         Settings(
             prometheus_url="http://prometheus:9090",
             namespaces=("ml", "risk"),
+            copy_secrets=True,
             log_format="json",
             log_level="debug",
             metrics_port=9000,

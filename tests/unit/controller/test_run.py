@@ -16,6 +16,7 @@ from unit.controller.fake_cluster import KEY, FakeApi, rollout
 
 SETTINGS = Settings(
     prometheus_url=None,
+    copy_secrets=False,
     namespaces=(),
     log_format="text",
     log_level="info",
