@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modelrollout.api.base import API_VERSION
-from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, attempt_of, colour_name, record_name, serving_selector
+from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, serving_selector
 from modelrollout.api.manifests import RENDERED, covers, is_fenced
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.status import ModelRolloutStatus, Phase
+from modelrollout.controller.attempts import Attempts
 from modelrollout.controller.background import Background
 from modelrollout.controller.client import (
     ApiError,
@@ -27,8 +28,6 @@ from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import (
     CHILDREN,
-    CONTROLLER_REVISIONS,
-    COPIED,
     DEPLOYMENTS,
     MODEL_ROLLOUTS,
     PODS,
@@ -54,8 +53,7 @@ from modelrollout.engine.effects import (
     WriteStatus,
 )
 from modelrollout.traffic.router import router_for
-from modelrollout.workloads import copies, deployment, release, revisions, services, warm_up
-from modelrollout.workloads.revisions import Content
+from modelrollout.workloads import deployment, release, services, warm_up
 
 
 @dataclass(kw_only=True)
@@ -101,8 +99,7 @@ class Applier:
         self._now = now
         self._applied: dict[Key, dict[tuple[Kind, Key], tuple[str, str]]] = {}
         """By rollout and object: digest of what was there last, and the resourceVersion that had it."""
-        self._contents: dict[Key, tuple[str, Content]] = {}
-        """By rollout: what was read from a record, and its revision."""
+        self._attempts = Attempts(api, informers)
 
     async def carry_out(self, seen: Seen, effects: Sequence[Effect]) -> Outcome:
         """Carry effects out until one fails; its error is in the outcome."""
@@ -134,7 +131,7 @@ class Applier:
         self._refusals.forget(key)
         self._warm_ups.forget(key)
         self._applied.pop(key, None)
-        self._contents.pop(key, None)
+        self._attempts.forget(key)
 
     def _tell(self, seen: Seen, effects: Iterable[Effect], outcome: Outcome) -> None:
         """Events tell of the status that is written by now; the next decision will not say them again."""
@@ -183,11 +180,11 @@ class Applier:
             case ApplyServices():
                 return await self._apply(seen, services.render(seen.owner))
             case ApplyWorkload():
-                return await self._apply_workload(seen, effect)
+                return await self._apply(seen, await self._attempts.manifests(seen, effect))
             case ScaleWorkload():
                 return await self._scale(seen, effect)
             case Forget():
-                return await self._forget_attempts(seen, effect)
+                return await self._delete_all(self._attempts.left_of(seen, effect))
             case WarmUp():
                 subject = warm_up_subject(effect.colour, effect.attempt, seen.snapshot.generation)
                 self._warm_ups.ensure(seen.key, subject, lambda: self._warm_up(seen, effect))
@@ -202,65 +199,17 @@ class Applier:
             case RemoveFinalizer():
                 return await self._set_finalizers(seen, [one for one in _finalizers(seen) if one != FINALIZER])
 
-    async def _apply_workload(self, seen: Seen, effect: ApplyWorkload) -> bool:
-        """Pods, once it is recorded what they run: nothing serves that cannot be gone back to."""
-        content = await self._content(seen, effect)
-        wrote = False
-        if effect.attempt not in seen.snapshot.recorded:
-            wrote = await self._apply(seen, [revisions.render(seen.owner, effect, content)])
-        if effect.recorded is None:
-            await self._copy(seen)
-        return await self._apply(seen, [deployment.render(seen.owner, effect, content)]) or wrote
-
-    async def _copy(self, seen: Seen) -> None:
-        """Make the copies that are not there, of the very content that was looked at."""
-        namespace = seen.key.namespace
-        for reference, name in seen.copies.items():
-            if self._informers.get(reference.kind, namespace, name):
-                continue
-            try:
-                source = await self._api.get(COPIED[reference.kind], Key(namespace, reference.name))
-            except NotFoundError as error:
-                raise ConflictError(f"{reference} has just been deleted") from error
-            if copies.name_of(seen.key.name, reference, copies.digest_of(source)) != name:
-                raise ConflictError(f"{reference} has just been changed")
-            await self._apply(seen, [copies.render(seen.owner, reference, source, name)])
-
-    async def _content(self, seen: Seen, effect: ApplyWorkload) -> Content:
-        """What an attempt runs; read from a record only once, since records never change."""
-        if effect.recorded is None:
-            return revisions.described(seen.owner, seen.copies)
-        revision, content = self._contents.get(seen.key, ("", None))
-        if content is None or revision != effect.revision:
-            own = effect.attempt in seen.snapshot.recorded
-            name = record_name(seen.key.name, effect.attempt if own else effect.recorded)
-            try:
-                record = await self._api.get(CONTROLLER_REVISIONS, Key(seen.key.namespace, name))
-            except NotFoundError as error:
-                raise RefusedError(f"ControllerRevision {name}, which says what to go back to, is gone") from error
-            content = revisions.content_of(record)
-            self._contents[seen.key] = effect.revision, content
-        return content
-
-    async def _forget_attempts(self, seen: Seen, effect: Forget) -> bool:
-        """Copies go first: what is left over by a crash is still named by its record."""
-        records = {attempt_of(record): record for record in self._informers.records(seen.key)}
-        going = [records[attempt] for attempt in effect.attempts if attempt in records]
-        needed = {one for record in records.values() if record not in going for one in revisions.copies_of(record)}
-        for record in going:
-            for copy in revisions.copies_of(record):
-                live = self._informers.get(copy.kind, seen.key.namespace, copy.name)
-                if live and copy not in needed:
-                    await self._delete(live)
-            await self._delete(record)
-        return False
-
     async def _set_traffic(self, seen: Seen, effect: SetTraffic) -> bool:
         router = router_for(seen.spec)
         wrote = await self._apply(seen, router.render(seen.owner, effect))
-        for leftover in router.leftovers(seen.owner, self._informers):
-            await self._delete(leftover)
+        await self._delete_all(router.leftovers(seen.owner, self._informers))
         return wrote
+
+    async def _delete_all(self, objects: Iterable[Live]) -> bool:
+        """False: the watches tell once they are gone."""
+        for live in objects:
+            await self._delete(live)
+        return False
 
     async def _delete(self, live: Live) -> None:
         with suppress(NotFoundError):

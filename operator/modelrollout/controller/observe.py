@@ -112,9 +112,7 @@ class Observer:
         release or before they were asked for: copying is no reason to make its pods anew.
         """
         named = copies.named(rollout.spec.template, _copied_kinds(rollout.spec))
-        plain, status = revision_of(key.name, rollout.spec), rollout.status
-        in_use = (status.stable, status.candidate, status.previous)
-        if any(part.revision == plain for part in in_use if part):
+        if named and _runs_without_copies(key.name, rollout):
             named = {}
         if any(reference.kind not in self._sources.kinds for reference in named):
             return Copied(digests={}, trouble=_SECRETS_ARE_OFF), {}
@@ -217,6 +215,11 @@ def _copied_kinds(spec: ModelRolloutSpec) -> list[str]:
     return [
         kind for kind, copied in (("ConfigMap", spec.copies.config_maps), ("Secret", spec.copies.secrets)) if copied
     ]
+
+
+def _runs_without_copies(name: str, rollout: ModelRollout) -> bool:
+    plain, status = revision_of(name, rollout.spec), rollout.status
+    return any(part.revision == plain for part in (status.stable, status.candidate, status.previous) if part)
 
 
 def _missing(named: list[str]) -> str:

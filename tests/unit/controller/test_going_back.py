@@ -13,7 +13,8 @@ BRIEFLY = SPEC | {"slos": [], "rollback": {"keepWarm": "1s"}}
 
 async def have_served(scene: Scene, *versions: str) -> None:
     for version in versions:
-        template = {"spec": {"containers": [{"name": "server", "image": f"server:{version}"}]}}
+        ports = [{"name": "http", "containerPort": 8080}]
+        template = {"spec": {"containers": [{"name": "server", "image": f"server:{version}", "ports": ports}]}}
         scene.api.put(rollout(version, **BRIEFLY, template=template))
         await scene.operator.run_until(lambda version=version: scene.serves(version) and is_cold(scene))
 
@@ -74,6 +75,18 @@ async def test_a_record_that_is_gone_is_named(scene: Scene) -> None:
     assert scene.status()["stable"]["version"] == "2.0.0"
     scene.api.put(rollout("3.0.0", **BRIEFLY))
     await scene.operator.run_until(lambda: scene.serves("3.0.0"))
+
+
+async def test_a_version_without_the_port_that_requests_go_to_now_gets_none(scene: Scene) -> None:
+    """Its pods would be ready, and no Service would reach them."""
+    await have_served(scene, "1.0.0")
+    ports = [{"name": "web", "containerPort": 8080}]
+    template = {"spec": {"containers": [{"name": "server", "image": "server:2", "ports": ports}]}}
+    scene.api.put(rollout("2.0.0", **BRIEFLY, template=template, service={"targetPort": "web"}))
+    await scene.operator.run_until(lambda: scene.serves("2.0.0") and is_cold(scene))
+    go_back(scene, 1)
+    await scene.operator.run_until(lambda: "had no port web" in scene.condition("Progressing")["message"])
+    assert scene.status()["stable"]["version"] == "2.0.0"
 
 
 async def test_the_history_of_a_rollout_that_is_made_anew_goes_on(scene: Scene) -> None:
