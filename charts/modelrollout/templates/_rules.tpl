@@ -14,7 +14,11 @@
   resources: [deployments, controllerrevisions]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
-  resources: [services, configmaps]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+# What templates name is copied for each attempt. Of all others the watch asks for nothing but metadata.
+- apiGroups: [""]
+  resources: [configmaps]
   verbs: [get, list, watch, create, patch, delete]
 {{- if .Values.copies.secrets }}
 - apiGroups: [""]

@@ -53,8 +53,13 @@ def with_copies(template: Mapping[str, Any], copies: Mapping[Reference, str]) ->
 
 
 def digest_of(source: Live) -> str:
-    """Hash of what is in an object, and of nothing else."""
-    canonical = json.dumps(_data(source), sort_keys=True, separators=(",", ":"))
+    """Hash of what is in an object.
+
+    It shows in names that many may read. That of a Secret is mixed with its uid, which takes the right to read it: else
+    anybody could try out guesses of a weak password against it.
+    """
+    salt = {"uid": source["metadata"]["uid"]} if source["kind"] == "Secret" else {}
+    canonical = json.dumps(_data(source) | salt, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()[:_DIGITS]
 
 

@@ -83,11 +83,18 @@ def test_what_only_the_api_server_can_refuse_is_passed_on_as_it_is(odd: dict[str
 
 
 def test_only_what_is_in_an_object_counts() -> None:
-    source = {"metadata": {"name": "settings", "labels": {"a": "b"}}, "data": {"LEVEL": "info"}}
-    same = {"metadata": {"name": "other", "resourceVersion": "7"}, "data": {"LEVEL": "info"}, "immutable": True}
+    kind, data = {"kind": "ConfigMap"}, {"data": {"LEVEL": "info"}}
+    source = kind | data | {"metadata": {"name": "settings", "uid": "1", "labels": {"a": "b"}}}
+    same = kind | data | {"metadata": {"name": "other", "uid": "2", "resourceVersion": "7"}, "immutable": True}
     assert digest_of(source) == digest_of(same) == digest_of(source | {"binaryData": None})
     assert digest_of(source) != digest_of(source | {"binaryData": {"blob": "AA=="}})
     assert digest_of(source) != digest_of(source | {"data": {"LEVEL": "debug"}})
+
+
+def test_what_is_in_a_secret_cannot_be_guessed_from_the_name_of_its_copy() -> None:
+    source = {"kind": "Secret", "metadata": {"name": "password", "uid": "1"}, "data": {"PASSWORD": "MTIzNA=="}}
+    assert digest_of(source) != digest_of(source | {"metadata": {"name": "password", "uid": "2"}})
+    assert digest_of(source) == digest_of(source | {"metadata": {"name": "password", "uid": "1", "labels": {}}})
 
 
 def test_a_copy_can_never_be_changed_and_belongs_to_nobody() -> None:
