@@ -469,6 +469,15 @@ REST = [
     no_duration("spec.rollback.keepWarm", "1d"),
     no_time("spec.progressDeadline", "0m"),
     mistyped("spec.progressDeadline", 600, "string"),
+    Bad(
+        "copies of Secrets in a word",
+        {"spec.copies": {"secrets": "yes"}},
+        "must be of type boolean",
+        "spec.copies.secrets",
+        applied=".secrets: expected boolean",
+    ),
+    below("spec.revisionHistoryLimit", -1, 0),
+    above("spec.revisionHistoryLimit", 101, 100),
 ]
 
 REFUSED = NAMES + MODEL + PORTS + TEMPLATE + TRAFFIC + STRATEGY + SLOS + REST

@@ -14,11 +14,20 @@
   resources: [modelrollouts/finalizers]
   verbs: [update]
 - apiGroups: [apps]
-  resources: [deployments]
+  resources: [deployments, controllerrevisions]
   verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
+# What templates name is copied for each attempt. Of all others the watch asks for nothing but metadata.
+- apiGroups: [""]
+  resources: [configmaps]
+  verbs: [get, list, watch, create, patch, delete]
+{{- if .Values.copies.secrets }}
+- apiGroups: [""]
+  resources: [secrets]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
 # Warm-up requests go to each pod.
 - apiGroups: [""]
   resources: [pods]

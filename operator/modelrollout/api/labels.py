@@ -17,12 +17,20 @@ COLOUR = f"{GROUP}/colour"
 ATTEMPT = f"{GROUP}/attempt"
 VERSION = f"{GROUP}/version"
 REVISION = f"{GROUP}/revision"
+COPIES = f"{GROUP}/copies"
+"""Annotation of the record of an attempt: the copies that its pods need."""
+
 FINALIZER = f"{GROUP}/release"
 
 
 def colour_name(rollout: str, colour: Colour) -> str:
     """Name of the Deployment and of the Service of one colour."""
     return f"{rollout}-{colour}"
+
+
+def record_name(rollout: str, attempt: int) -> str:
+    """Name of the ControllerRevision that says what an attempt ran."""
+    return f"{rollout}-{attempt}"
 
 
 def attempt_of(live: Live) -> int:

@@ -47,10 +47,16 @@ class Rollout:
         kind: str,
         name: str,
         *,
-        spec: Mapping[str, Any],
         labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        owned: bool = True,
+        **content: Any,
     ) -> Manifest:
-        """An object of this rollout, in its namespace and with its labels, ready to be applied."""
+        """An object of this rollout, in its namespace and with its labels, ready to be applied.
+
+        `content` is all that it has beside metadata, such as its `spec`. One that is not `owned` never goes with the
+        rollout by itself, whatever the deletion policy.
+        """
         return stamped(
             {
                 "apiVersion": api_version,
@@ -59,9 +65,10 @@ class Rollout:
                     "name": name,
                     "namespace": self.namespace,
                     "labels": {MANAGED_BY: MANAGER, NAME: self.name} | dict(labels or {}),
-                    "ownerReferences": self.owner_references(),
+                    "ownerReferences": self.owner_references() if owned else [],
+                    **({"annotations": dict(annotations)} if annotations else {}),
                 },
-                "spec": dict(spec),
+                **content,
             }
         )
 

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
 from modelrollout.api.quantities import LABEL_VALUE_PATTERN, SHARE_PATTERN, Duration, HttpPath, PositiveDuration
 from modelrollout.api.slo import Slo
+from modelrollout.api.status import MOST_HISTORY
 from modelrollout.api.strategy import Bake, Strategy
 from modelrollout.api.template import Template
 from modelrollout.api.traffic import Traffic
@@ -160,6 +161,18 @@ class ReadyWhen(StrEnum):
 
     SERVING = "Serving"
     COMPLETE = "Complete"
+
+
+class Copies(ApiModel):
+    """What of the things that the template names is copied for each attempt."""
+
+    config_maps: bool = Field(
+        description="Copy ConfigMaps: a change of one is a new attempt, and the version that serves keeps its own.",
+        default=True,
+    )
+    secrets: bool = Field(
+        description="Copy Secrets as well, where the operator may (its option --copy-secrets).", default=False
+    )
 
 
 class DeletionPolicy(StrEnum):
@@ -324,6 +337,15 @@ class ModelRolloutSpec(ApiModel):
         description="How long the candidate's pods may take to become ready and warm. By default three times what the "
         "stable version took, and at least ten minutes.",
         default=None,
+    )
+    copies: Copies = Field(
+        description="What of the things that the template names is copied for each attempt.", default_factory=Copies
+    )
+    revision_history_limit: int = Field(
+        description="How many attempts that are not in use are kept to go back to.",
+        default=10,
+        ge=0,
+        le=MOST_HISTORY,
     )
     paused: bool = Field(
         description="Nothing starts and no stage is left upwards; breaches still take the candidate back.",

@@ -17,6 +17,8 @@ MOST_ACTIONS = 64
 
 MOST_CONSENTS = 128
 MOST_EXCLUDED = 16
+MOST_HISTORY = 100
+"""The largest revisionHistoryLimit."""
 
 Text = Annotated[str, Field(max_length=1024)]
 
@@ -48,6 +50,15 @@ class Verdict(StrEnum):
     PASS = "Pass"  # noqa: S105 - no password
     BREACH = "Breach"
     INCONCLUSIVE = "Inconclusive"
+
+
+class AttemptOutcome(StrEnum):
+    """What became of an attempt."""
+
+    ON_TRIAL = "OnTrial"
+    PROMOTED = "Promoted"
+    REVERTED = "Reverted"
+    UNKNOWN = "Unknown"
 
 
 class ConditionStatus(StrEnum):
@@ -182,6 +193,30 @@ class ActionRecord(Word):
     message: Text = Field(description="What it did, or why not.", default="")
 
 
+class Pinned(Word):
+    """An attempt of history that somebody went back to, and why."""
+
+    attempt: int = Field(description="The attempt.")
+    version: Annotated[str, Field(max_length=63)] = Field(description="Its version.")
+    revision: Annotated[str, Field(max_length=63)] = Field(description="Hash of its model and pod template.")
+    fingerprint: Annotated[str, Field(max_length=63)] = Field(
+        description="Hash of the spec as it was then; with another one the spec says again what is wanted."
+    )
+
+
+class HistoryEntry(ApiModel):
+    """An attempt whose model and pod template are kept, as the ControllerRevision NAME-ATTEMPT."""
+
+    attempt: int = Field(description="Its number.")
+    version: Annotated[str, Field(max_length=63)] = Field(description="The version that it brought.")
+    revision: Annotated[str, Field(max_length=63)] = Field(description="Hash of the model and the pod template.")
+    outcome: AttemptOutcome = Field(
+        description="OnTrial, Promoted, or Reverted; Unknown once a status was lost.", default=AttemptOutcome.UNKNOWN
+    )
+    reason: Annotated[str, Field(max_length=63)] = Field(description="Why it was taken back, in one word.", default="")
+    promoted_at: datetime | None = Field(description="When it began to serve, the last time.", default=None)
+
+
 class ModelRolloutStatus(ApiModel):
     """What happens to the rollout and why."""
 
@@ -218,7 +253,19 @@ class ModelRolloutStatus(ApiModel):
         json_schema_extra=listed_by("name"),
     )
     last_revert: RevertStatus | None = Field(description="Why a candidate was last taken back.", default=None)
+    history: list[HistoryEntry] = Field(
+        description="The attempts that can be gone back to, the newest first: those in use and as many others as "
+        "spec.revisionHistoryLimit says.",
+        default_factory=list,
+        max_length=MOST_HISTORY + 4,
+        json_schema_extra=listed_by("attempt"),
+    )
     way_back: WayBackStatus | None = Field(description="The step of a gradual way back.", default=None)
+    pinned: Pinned | None = Field(
+        description="The version that is wanted whatever the spec says, until the spec changes in more than replicas, "
+        "paused, revisionHistoryLimit, deletionPolicy or model.metadata.",
+        default=None,
+    )
     promoting: bool = Field(
         description="Somebody asked for the candidate to serve: its stages are passed over.", default=False
     )

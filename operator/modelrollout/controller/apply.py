@@ -15,6 +15,7 @@ from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, servi
 from modelrollout.api.manifests import RENDERED, covers, fence_of, fenced, is_fenced, unless_there
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.status import ModelRolloutStatus, Phase
+from modelrollout.controller.attempts import Attempts
 from modelrollout.controller.background import Background
 from modelrollout.controller.client import (
     ApiError,
@@ -46,6 +47,7 @@ from modelrollout.engine.effects import (
     ApplyWorkload,
     Effect,
     Emit,
+    Forget,
     Release,
     RemoveFinalizer,
     ScaleWorkload,
@@ -100,6 +102,7 @@ class Applier:
         self._now = now
         self._applied: dict[Key, dict[tuple[Kind, Key], tuple[str, str]]] = {}
         """By rollout and object: digest of what was there last, and the resourceVersion that had it."""
+        self._attempts = Attempts(api, informers)
 
     async def carry_out(self, seen: Seen, effects: Sequence[Effect]) -> Outcome:
         """Carry effects out until one fails; its error is in the outcome."""
@@ -131,6 +134,7 @@ class Applier:
         self._refusals.forget(key)
         self._warm_ups.forget(key)
         self._applied.pop(key, None)
+        self._attempts.forget(key)
 
     def _tell(self, seen: Seen, effects: Iterable[Effect], outcome: Outcome) -> None:
         """Events tell of the status that is written by now; the next decision will not say them again."""
@@ -179,9 +183,11 @@ class Applier:
             case ApplyServices():
                 return await self._apply(seen, services.render(seen.owner))
             case ApplyWorkload():
-                return await self._apply(seen, [deployment.render(seen.owner, effect)])
+                return await self._apply(seen, await self._attempts.manifests(seen, effect))
             case ScaleWorkload():
                 return await self._scale(seen, effect)
+            case Forget():
+                return await self._delete_all(self._attempts.left_of(seen, effect))
             case WarmUp():
                 subject = warm_up_subject(effect.colour, effect.attempt, seen.snapshot.generation)
                 self._warm_ups.ensure(seen.key, subject, lambda: self._warm_up(seen, effect))
@@ -201,9 +207,14 @@ class Applier:
     async def _set_traffic(self, seen: Seen, effect: SetTraffic) -> bool:
         router = router_for(seen.spec)
         wrote = await self._apply(seen, router.render(seen.owner, effect))
-        for leftover in router.leftovers(seen.owner, self._informers):
-            await self._delete(leftover)
+        await self._delete_all(router.leftovers(seen.owner, self._informers))
         return wrote
+
+    async def _delete_all(self, objects: Iterable[Live]) -> bool:
+        """False: the watches tell once they are gone."""
+        for live in objects:
+            await self._delete(live)
+        return False
 
     async def _delete(self, live: Live) -> None:
         try:
@@ -334,7 +345,7 @@ class Applier:
         return bool(plan.disown or plan.delete)
 
     async def _children(self, seen: Seen) -> AsyncIterator[Live]:
-        for kind in CHILDREN:
+        for kind in (kind for kind in CHILDREN if kind in self._informers.kinds):
             selector = f"{kind.selector},{NAME}={seen.key.name}"
             with suppress(NotFoundError):  # the cluster has no such kind
                 async for page in self._api.pages(kind, namespace=seen.key.namespace, selector=selector):

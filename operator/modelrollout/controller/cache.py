@@ -69,7 +69,7 @@ class Cache(Generic[T]):
         """Take an object in unless a newer state of it is known; true if anything but its resourceVersion is new."""
         key, resource_version = key_of(manifest), _version_of(manifest)
         known = self._known_version(key)
-        if known is not None and not _is_newer(resource_version, known):
+        if known is not None and not is_newer(resource_version, known):
             return False
         before = self._entries.get(key)
         entry = _Entry(resource_version, _encode(manifest))
@@ -85,7 +85,7 @@ class Cache(Generic[T]):
         """
         key, resource_version = key_of(manifest), _version_of(manifest)
         known = self._known_version(key)
-        if known is not None and _is_newer(known, resource_version):
+        if known is not None and is_newer(known, resource_version):
             return False
         self._tombstones[key] = resource_version
         return self._entries.pop(key, None) is not None
@@ -100,11 +100,11 @@ class Cache(Generic[T]):
             for key, entry in self._entries.items()
             if key not in listed
             and namespace in ("", key.namespace)
-            and not _is_newer(entry.resource_version, resource_version)
+            and not is_newer(entry.resource_version, resource_version)
         ]
         forgotten = [_decode(self._entries.pop(key)) for key in ghosts]
         self._tombstones = {
-            key: died_at for key, died_at in self._tombstones.items() if _is_newer(died_at, resource_version)
+            key: died_at for key, died_at in self._tombstones.items() if is_newer(died_at, resource_version)
         }
         return forgotten
 
@@ -117,7 +117,8 @@ def _version_of(manifest: Live) -> str:
     return str(manifest["metadata"]["resourceVersion"])
 
 
-def _is_newer(one: str, other: str) -> bool:
+def is_newer(one: str, other: str) -> bool:
+    """Whether one resourceVersion came after the other."""
     try:
         return int(one) > int(other)
     except ValueError:
@@ -145,8 +146,17 @@ def _slim(manifest: Live) -> dict[str, Any]:
     slim = {**manifest, "metadata": metadata}
     if manifest.get("kind") == "Gateway":
         slim["status"] = _without_attached_routes(manifest.get("status") or {})
+    for field in _NEVER_READ.get(manifest.get("kind", ""), ()):
+        slim.pop(field, None)
     return slim
 
+
+_NEVER_READ = {
+    "ControllerRevision": ("data",),
+    "ConfigMap": ("data", "binaryData"),
+    "Secret": ("data",),
+}
+"""By kind of child: what an attempt ran is read from the API server when somebody goes back to it; copies never are."""
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 

@@ -25,6 +25,10 @@ PAGE = 500
 """Objects per page of a list: decoding more at once would hold up everything else."""
 
 _TIMEOUT = aiohttp.ClientTimeout(total=30, sock_connect=5)
+_WATCH_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=90)
+_JSON = "application/json"
+_METADATA = f"{_JSON};as=PartialObjectMetadata;g=meta.k8s.io;v=v1"
+_METADATA_LIST = f"{_JSON};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _REFUSALS = {400, 403, 413, 422}
 _MERGE_PATCH = "application/merge-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"
@@ -77,6 +81,17 @@ class KubeApi(Protocol):
 
     def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
         """All objects of a kind, of one namespace or of all, page by page."""
+
+    def metadata_pages(self, kind: Kind, *, namespace: str = "") -> AsyncIterator[Page]:
+        """The same, with nothing of the objects but their metadata."""
+
+    def watch_metadata(
+        self, kind: Kind, *, namespace: str = "", resource_version: str, seconds: float
+    ) -> AsyncIterator[tuple[str, Live]]:
+        """What happens from a resourceVersion on: ADDED, MODIFIED or DELETED, and the metadata of the object.
+
+        Ends after so many seconds, or sooner.
+        """
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Live:
         """Server-side apply: what the manifest says becomes ours.
@@ -132,10 +147,16 @@ class KubeClient:
     async def get(self, kind: Kind, key: Key) -> Live:
         return await self._send("get", kind, kind.path(*key))
 
-    async def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
-        query = {"limit": str(PAGE)} | ({"labelSelector": selector} if selector else {})
+    def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
+        return self._pages(kind, namespace, {"labelSelector": selector} if selector else {}, _JSON)
+
+    def metadata_pages(self, kind: Kind, *, namespace: str = "") -> AsyncIterator[Page]:
+        return self._pages(kind, namespace, {}, _METADATA_LIST)
+
+    async def _pages(self, kind: Kind, namespace: str, query: dict[str, str], accept: str) -> AsyncIterator[Page]:
+        query["limit"] = str(PAGE)
         while True:
-            answer = await self._send("list", kind, kind.path(namespace), query)
+            answer = await self._send("list", kind, kind.path(namespace), query, accept=accept)
             metadata = answer["metadata"]
             # items of a list name neither their kind nor their version
             named = {"apiVersion": kind.api_version, "kind": kind.kind}
@@ -143,6 +164,34 @@ class KubeClient:
             if not metadata.get("continue"):
                 return
             query["continue"] = metadata["continue"]
+
+    async def watch_metadata(
+        self, kind: Kind, *, namespace: str = "", resource_version: str, seconds: float
+    ) -> AsyncIterator[tuple[str, Live]]:
+        query = {
+            "watch": "true",
+            "resourceVersion": resource_version,
+            "timeoutSeconds": str(int(seconds)),
+            # so that silence for longer than the API server sends these means that the connection is dead
+            "allowWatchBookmarks": "true",
+        }
+        path, request = kind.path(namespace), f"watch {kind.path(namespace)}"
+        try:
+            response = await self._request("GET", path, query, accept=_METADATA, limits=_WATCH_TIMEOUT)
+            self._on_answer(Answered(verb="watch", kind=kind, code=response.status))
+            try:
+                if response.status >= 300:
+                    raise _error(response.status, request, await response.read())
+                async for line in response.content:
+                    event = json.loads(line)
+                    if event["type"] == "ERROR":
+                        raise _error(int(event["object"].get("code", 500)), request, line)
+                    if event["type"] != "BOOKMARK":
+                        yield event["type"], event["object"]
+            finally:
+                response.close()
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
+            raise UnavailableError(f"{request}: {error or type(error).__name__}") from error
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Live:
         kind, key = kind_of(manifest), key_of(manifest)
@@ -175,11 +224,15 @@ class KubeClient:
         query: Mapping[str, str] | None = None,
         *,
         body: Mapping[str, Any] | None = None,
-        content_type: str = "application/json",
+        content_type: str = _JSON,
+        accept: str = _JSON,
     ) -> Live:
         code, text = 0, b""
         try:
-            code, text = await self._exchange(_METHODS[verb], path, query, body, content_type)
+            response = await self._request(
+                _METHODS[verb], path, query, body=body, content_type=content_type, accept=accept
+            )
+            code, text = response.status, await response.read()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise UnavailableError(f"{verb} {path}: {error or type(error).__name__}") from error
         finally:
@@ -189,21 +242,30 @@ class KubeClient:
         answer: Live = json.loads(text)
         return answer
 
-    async def _exchange(
-        self, method: str, path: str, query: Mapping[str, str] | None, body: Mapping[str, Any] | None, content_type: str
-    ) -> tuple[int, bytes]:
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        *,
+        body: Mapping[str, Any] | None = None,
+        content_type: str = _JSON,
+        accept: str = _JSON,
+        limits: aiohttp.ClientTimeout = _TIMEOUT,
+    ) -> aiohttp.ClientResponse:
         configuration = self._api.configuration
-        headers = {"Accept": "application/json", "Content-Type": content_type, "User-Agent": f"{MANAGER}/{__version__}"}
+        headers = {"Accept": accept, "Content-Type": content_type, "User-Agent": f"{MANAGER}/{__version__}"}
         token = await configuration.get_api_key_with_prefix("BearerToken", alias="authorization")
         if token:
             headers["Authorization"] = token
         url = configuration.host + path + (f"?{urlencode(query)}" if query else "")
         if method != "GET" and not self._may_write():
             raise DeposedError(f"{method} {path} was not sent: this process does not lead any more")
-        response = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
-            method, url, headers=headers, body=body, _request_timeout=_TIMEOUT
+        answer = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
+            method, url, headers=headers, body=body, _request_timeout=limits
         )
-        return response.status, await response.read()
+        response: aiohttp.ClientResponse = answer.response
+        return response
 
 
 _METHODS = {

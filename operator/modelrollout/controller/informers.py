@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
 
@@ -12,9 +12,11 @@ from modelrollout.controller.cache import Cache
 from modelrollout.controller.client import ExpiredError, KubeApi, NotFoundError, RefusedError, UnavailableError
 from modelrollout.controller.kinds import (
     CHILDREN,
+    CONTROLLER_REVISIONS,
     GATEWAYS,
     MODEL_ROLLOUTS,
     ROLLOUT_ACTIONS,
+    SECRETS,
     WATCHED,
     Key,
     Kind,
@@ -42,12 +44,15 @@ class Informers:
         namespaces: tuple[str, ...],
         enqueue: Callable[[Key, Priority], None],
         metrics: OwnMetrics,
+        copy_secrets: bool = False,
     ) -> None:
         self._api = api
         self._namespaces = namespaces
         self._enqueue = enqueue
         self._metrics = metrics
-        self.kinds = tuple(kind for kind in WATCHED if kind.namespaced or not namespaces)
+        self.kinds = tuple(
+            kind for kind in WATCHED if (kind.namespaced or not namespaces) and (copy_secrets or kind is not SECRETS)
+        )
         self.rollouts = Cache(MODEL_ROLLOUTS, ModelRollout.model_validate)
         self._others: dict[str, Cache[Live]] = {
             kind.kind: Cache(kind, _as_it_is) for kind in self.kinds if kind is not MODEL_ROLLOUTS
@@ -57,6 +62,8 @@ class Informers:
         self._served: set[Kind] = set()
         self._gateways: dict[Key, frozenset[Key]] = {}
         """The Gateways that each rollout of the gatewayAPI router names."""
+        self._records: dict[Key, set[Key]] = defaultdict(set)
+        """By rollout: the records of what its attempts ran."""
 
     def get(self, kind: str, namespace: str, name: str) -> Live | None:
         """See `Objects.get`."""
@@ -68,6 +75,11 @@ class Informers:
         cache = self._others[ROLLOUT_ACTIONS.kind]
         found = [cache.get(key) for key in self._asked.get(rollout, ())]
         return sorted((one for one in found if one), key=_age)
+
+    def records(self, rollout: Key) -> Iterator[Live]:
+        """What there is to tell of the attempts of a rollout, without what they ran."""
+        records = map(self._others[CONTROLLER_REVISIONS.kind].get, self._records.get(rollout, ()))
+        return filter(None, records)
 
     def watches(self, kind: str, namespace: str) -> bool:
         """See `Objects.watches`."""
@@ -161,6 +173,11 @@ class Informers:
             self._gateways.pop(key_of(manifest), None)
         if kind is ROLLOUT_ACTIONS:
             self._hear_no_more(manifest)
+        owner = owner_of(manifest) if kind is CONTROLLER_REVISIONS else None
+        if owner in self._records:
+            self._records[owner].discard(key_of(manifest))
+            if not self._records[owner]:
+                del self._records[owner]
         self._enqueue_all(self._concerned(kind, manifest), priority)
 
     def _enqueue_all(self, keys: Iterable[Key], priority: Priority) -> None:
@@ -182,13 +199,16 @@ class Informers:
         return list(self._gateways)  # a GatewayClass: any Gateway may be of it
 
     def _note(self, kind: Kind, manifest: Live) -> None:
-        """Keep what is looked up by something else than its name."""
+        """Remember by which way an object is found."""
         if kind is MODEL_ROLLOUTS:
             self._note_gateways(manifest)
         if kind is ROLLOUT_ACTIONS and (manifest.get("status") or {}).get("outcome"):
             self._hear_no_more(manifest)
         elif kind is ROLLOUT_ACTIONS:
             self._asked[_rollout_of(manifest)].add(key_of(manifest))
+        owner = owner_of(manifest) if kind is CONTROLLER_REVISIONS else None
+        if owner:
+            self._records[owner].add(key_of(manifest))
 
     def _hear_no_more(self, action: Live) -> None:
         rollout = _rollout_of(action)

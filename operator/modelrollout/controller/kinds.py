@@ -54,6 +54,10 @@ MODEL_ROLLOUTS = Kind(API_VERSION, "ModelRollout", "modelrollouts")
 ROLLOUT_ACTIONS = Kind(API_VERSION, "RolloutAction", "rolloutactions")
 DEPLOYMENTS = Kind("apps/v1", "Deployment", "deployments", selector=_OURS)
 SERVICES = Kind("v1", "Service", "services", selector=_OURS)
+CONTROLLER_REVISIONS = Kind("apps/v1", "ControllerRevision", "controllerrevisions", selector=_OURS)
+CONFIG_MAPS = Kind("v1", "ConfigMap", "configmaps", selector=_OURS)
+SECRETS = Kind("v1", "Secret", "secrets", selector=_OURS)
+"""Only where the operator is told to copy them."""
 HTTP_ROUTES = Kind(_GATEWAY_API, "HTTPRoute", "httproutes", selector=_OURS)
 GATEWAYS = Kind(_GATEWAY_API, "Gateway", "gateways")
 GATEWAY_CLASSES = Kind(_GATEWAY_API, "GatewayClass", "gatewayclasses", namespaced=False)
@@ -61,7 +65,9 @@ PODS = Kind("v1", "Pod", "pods")
 EVENTS = Kind("events.k8s.io/v1", "Event", "events")
 LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
-CHILDREN = (DEPLOYMENTS, SERVICES, HTTP_ROUTES)
+CHILDREN = (DEPLOYMENTS, SERVICES, HTTP_ROUTES, CONTROLLER_REVISIONS, CONFIG_MAPS, SECRETS)
+COPIED = {kind.kind: kind for kind in (CONFIG_MAPS, SECRETS)}
+"""By name: what templates name and attempts get copies of."""
 WATCHED = (MODEL_ROLLOUTS, ROLLOUT_ACTIONS, *CHILDREN, GATEWAYS, GATEWAY_CLASSES)
 
 _BY_NAME = {(kind.api_version, kind.kind): kind for kind in (*WATCHED, PODS, EVENTS, LEASES)}

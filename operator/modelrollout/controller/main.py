@@ -81,6 +81,11 @@ class _HttpUrl(click.ParamType[str]):
     default="15s",
     help="How long after an operator has died another one takes over, in whole seconds.",
 )
+@click.option(
+    "--copy-secrets",
+    is_flag=True,
+    help="Let ModelRollouts have the Secrets that they name copied (spec.copies.secrets). Needs rights on Secrets.",
+)
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of the log lines.")
 @click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="info", help="Least log level.")
 @click.option(

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
@@ -20,10 +20,13 @@ from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import DEPLOYMENTS, Key
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.refusals import Refusals
+from modelrollout.controller.sources import Sources
 from modelrollout.engine.effects import ApplyWorkload
-from modelrollout.engine.snapshot import Asked, Obstacle, Snapshot, Workload
+from modelrollout.engine.revision import revision_of
+from modelrollout.engine.snapshot import Asked, Copied, Obstacle, Snapshot, Workload
 from modelrollout.traffic.router import router_for
-from modelrollout.workloads import deployment
+from modelrollout.workloads import copies, deployment, revisions
+from modelrollout.workloads.copies import Reference
 
 OBSTACLE_LASTS = timedelta(seconds=10)
 """After every change of a route its controllers need a moment; what they say against it until then means nothing."""
@@ -37,6 +40,8 @@ class Seen:
     rollout: ModelRollout
     owner: Rollout
     snapshot: Snapshot
+    copies: Mapping[Reference, str] = field(default_factory=dict)
+    """By object that the template names: the name of the copy in its place."""
 
     @property
     def spec(self) -> ModelRolloutSpec:
@@ -66,6 +71,7 @@ class Observer:
         preflights: Background[tuple[Obstacle, ...]],
         warm_ups: Background[str],
         refusals: Refusals,
+        sources: Sources,
         look_again: Callable[[Key, timedelta], None],
         now: Callable[[], datetime],
     ) -> None:
@@ -74,6 +80,7 @@ class Observer:
         self._preflights = preflights
         self._warm_ups = warm_ups
         self._refusals = refusals
+        self._sources = sources
         self._look_again = look_again
         self._now = now
         self._in_the_way_since: dict[Key, dict[Obstacle, datetime]] = {}
@@ -91,13 +98,39 @@ class Observer:
         if rollout is None:
             return None
         owner = Rollout(name=key.name, namespace=key.namespace, uid=rollout.metadata["uid"], spec=rollout.spec)
-        return Seen(key=key, rollout=rollout, owner=owner, snapshot=self._snapshot(key, rollout, owner))
+        copied, names = self._copied(key, rollout)
+        snapshot = self._snapshot(key, rollout, owner, copied)
+        return Seen(key=key, rollout=rollout, owner=owner, snapshot=snapshot, copies=names)
 
     def forget(self, key: Key) -> None:
         """The rollout is gone."""
+        self._sources.forget(key)
         self._in_the_way_since.pop(key, None)
 
-    def _snapshot(self, key: Key, rollout: ModelRollout, owner: Rollout) -> Snapshot:
+    def _copied(self, key: Key, rollout: ModelRollout) -> tuple[Copied | None, Mapping[Reference, str]]:
+        """What of the things that the template names is to be copied, and the names of the copies.
+
+        Nothing as long as a version is in use that the spec describes and that was made without copies, by an earlier
+        release or before they were asked for: copying is no reason to make its pods anew.
+        """
+        named = copies.named(rollout.spec.template, _copied_kinds(rollout.spec))
+        if named and _runs_without_copies(key.name, rollout):
+            named = {}
+        if any(reference.kind not in self._sources.kinds for reference in named):
+            return Copied(digests={}, trouble=_SECRETS_ARE_OFF), {}
+        reading = self._sources.look(key, frozenset(named))
+        if not named:
+            return None, {}
+        if reading is None:
+            return Copied(digests={}, trouble=""), {}
+        digests = {reference: digest for reference, digest in reading.digests.items() if digest}
+        missing = [str(one) for one, required in named.items() if required and one not in digests]
+        trouble = reading.problem or (_missing(missing) if missing else None)
+        by_name = {"/".join(reference): digests.get(reference, "") for reference in named}
+        names = {one: copies.name_of(key.name, one, digest) for one, digest in digests.items()}
+        return Copied(digests=by_name, trouble=trouble), names
+
+    def _snapshot(self, key: Key, rollout: ModelRollout, owner: Rollout, copied: Copied | None) -> Snapshot:
         metadata, status = rollout.metadata, rollout.status
         workloads = self._workloads(key, metadata["generation"])
         warmed, warm_up_error = self._warmed(key, metadata["generation"], status)
@@ -110,6 +143,8 @@ class Observer:
             spec=rollout.spec,
             status=status,
             workloads=workloads,
+            copied=copied,
+            recorded=dict(map(revisions.observe, self._informers.records(key))),
             route=router_for(rollout.spec).observe(owner, self._informers, workloads),
             readings=self._readings.get(key),
             obstacles=(*self._refused_traffic(key, metadata["generation"]), *lasting, *(found or ())),
@@ -180,6 +215,27 @@ class Observer:
         if passing:
             self._look_again(key, min(passing) + OBSTACLE_LASTS - now)
         return lasting, bool(passing)
+
+
+_SECRETS_ARE_OFF = (
+    "spec.copies.secrets is set, but this operator may not read Secrets: have it run with --copy-secrets "
+    "(copies.secrets of its chart), or remove it"
+)
+
+
+def _copied_kinds(spec: ModelRolloutSpec) -> list[str]:
+    return [
+        kind for kind, copied in (("ConfigMap", spec.copies.config_maps), ("Secret", spec.copies.secrets)) if copied
+    ]
+
+
+def _runs_without_copies(name: str, rollout: ModelRollout) -> bool:
+    plain, status = revision_of(name, rollout.spec), rollout.status
+    return any(part.revision == plain for part in (status.stable, status.candidate, status.previous) if part)
+
+
+def _missing(named: list[str]) -> str:
+    return f"the template names what does not exist: {', '.join(named)}; create it, or mark it as optional there"
 
 
 def _never_made(effect: ApplyWorkload, complaint: str) -> Workload:

@@ -20,7 +20,7 @@ from modelrollout.controller.client import KubeApi, connect
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.judging import Judging, MeasuredSource
-from modelrollout.controller.kinds import Key
+from modelrollout.controller.kinds import COPIED, Key
 from modelrollout.controller.leadership import Leadership
 from modelrollout.controller.observe import Observer
 from modelrollout.controller.own_metrics import OwnMetrics
@@ -29,6 +29,7 @@ from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.reconcile import Reconciler
 from modelrollout.controller.refusals import Refusals
 from modelrollout.controller.settings import Settings
+from modelrollout.controller.sources import Sources
 from modelrollout.engine.decide import decide
 from modelrollout.engine.snapshot import Obstacle
 from modelrollout.metrics.prometheus import Prometheus
@@ -86,7 +87,21 @@ class Operator:
         self._preflights: Background[tuple[Obstacle, ...]] = Background(
             self._queue, done=lambda obstacles: not obstacles
         )
-        self.informers = Informers(api, namespaces=settings.namespaces, enqueue=self._enqueue, metrics=metrics)
+        self.informers = Informers(
+            api,
+            namespaces=settings.namespaces,
+            enqueue=self._enqueue,
+            metrics=metrics,
+            copy_secrets=settings.copy_secrets,
+        )
+        self._sources = Sources(
+            api,
+            kinds=tuple(kind for kind in COPIED.values() if kind in self.informers.kinds),
+            namespaces=settings.namespaces,
+            readings=Background(self._queue, done=lambda reading: not reading.problem),
+            enqueue=self._enqueue,
+            resync=settings.resync,
+        )
         readings = ReadingsBoard(enqueue=self._enqueue, metrics=metrics)
         self._prometheus = Prometheus(settings.prometheus_url) if settings.prometheus_url else None
         source = MeasuredSource(self._prometheus, metrics) if self._prometheus else None
@@ -110,6 +125,7 @@ class Operator:
                 preflights=self._preflights,
                 warm_ups=self._warm_ups,
                 refusals=refusals,
+                sources=self._sources,
                 look_again=lambda key, after: self._queue.add_after(key, after.total_seconds()),
                 now=_now,
             ),
@@ -145,7 +161,11 @@ class Operator:
         """
         stopping = asyncio.create_task(stop.wait(), name="signals")
         leading = _start(self._lead(), "leadership")
-        helpers = {_start(self._events.run(), "events"), _start(self._judging.run(), "poller")}
+        helpers = {
+            _start(self._events.run(), "events"),
+            _start(self._judging.run(), "poller"),
+            _start(self._sources.run(), "sources"),
+        }
         work = _start(self._work(), "workers")
         parts = {leading, work, *helpers, *watches}
         await asyncio.wait({stopping, *parts}, return_when=asyncio.FIRST_COMPLETED)

@@ -21,6 +21,7 @@ class Settings:
     lease: Key | None
     """None: there is no other operator to agree with."""
     lease_duration: timedelta
+    copy_secrets: bool
     log_format: Literal["text", "json"]
     log_level: str
     metrics_port: int

@@ -21,10 +21,10 @@ from modelrollout.engine.gates import UNGUARDED
 from modelrollout.engine.move import Move, evolve, is_ready, normal, warning
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import at_once
-from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Asked, Snapshot
 from modelrollout.engine.stages import Stage, expand
 from modelrollout.engine.transitions import revert, start_attempt, undo
+from modelrollout.engine.wanted import find, pin, wanted
 
 REMEMBERED_FOR = timedelta(minutes=10)
 """A view of the RolloutActions is never as old as this, so that what is forgotten then is not heard again."""
@@ -209,15 +209,18 @@ def _promote(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _An
 
 def _promote_anew(snapshot: Snapshot, now: datetime) -> _Answer:
     """Nothing is on trial: what the spec asks for is prepared again, and then serves without stages."""
-    status, version = snapshot.status, snapshot.spec.model.version
-    if status.stable and status.stable.revision == revision_of(snapshot.name, snapshot.spec):
-        return _Refused(f"version {version} serves already")
+    status, target = snapshot.status, wanted(snapshot)
+    if target.trouble is not None:
+        return _Refused(target.trouble or "what the template names is being read; ask again in a moment")
+    if status.stable and status.stable.revision == target.revision:
+        return _Refused(f"version {target.version} serves already")
     if status.killed:
         return _Refused(_KILLED.format(status.killed.by))
     if status.previous:
         return _Refused(f"version {status.previous.version} still has its pods; ask again when it has gone")
     move = start_attempt(replace(snapshot, status=evolve(status, held=None)), now, promoting=True)
-    return _Applied(message=f"version {version} is prepared and then serves", status=move.status, events=move.events)
+    message = f"version {target.version} is prepared and then serves"
+    return _Applied(message=message, status=move.status, events=move.events)
 
 
 # --- ways back
@@ -245,7 +248,7 @@ def _take_back(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime, reas
     if candidate is None:
         return _Refused("no version is on trial")
     if asked.to and (stable is None or asked.to != stable.version):
-        return _Refused(f"version {asked.to} does not serve; abort first, then ask for it")
+        return _go_back(snapshot, asked, now)
     mode = asked.mode or snapshot.spec.rollback.mode
     move = revert(snapshot, candidate, now, reason=reason, message=_because(asked), mode=mode)
     return _Applied(message=f"version {candidate.version} is taken back", status=move.status, events=move.events)
@@ -262,21 +265,36 @@ def _undo(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answe
     """Nothing is on trial: the version before the one that serves takes over again, as long as it is warm."""
     previous = snapshot.status.previous
     if previous is None or (asked.to and asked.to != previous.version):
-        wanted = f"version {asked.to}" if asked.to else "the version before"
-        return _Refused(f"{wanted} is not kept warm any more: ask for it in the spec")
+        return _go_back(snapshot, asked, now)
     if not is_ready(snapshot, previous, pods=snapshot.spec.replicas):
         return _Refused(f"version {previous.version} does not have all of its {snapshot.spec.replicas} pods ready")
     move = undo(snapshot, previous, now, message=_because(asked), mode=asked.mode or snapshot.spec.rollback.mode)
     return _Applied(message=f"version {previous.version} serves again", status=move.status, events=move.events)
 
 
+def _go_back(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
+    """A version of history that is not warm any more is rolled out again, from the record of what it ran."""
+    status, entry = snapshot.status, find(snapshot, asked.to)
+    if entry is None:
+        version = f"version {asked.to}" if asked.to else "a version before this one"
+        kept = ", ".join(dict.fromkeys(one.version for one in status.history)) or "none"
+        return _Refused(f"there is no record of {version}; those that are kept: {kept}")
+    if status.stable and status.stable.revision == entry.revision:
+        return _Refused(f"version {entry.version} serves already")
+    pinned = pin(snapshot, entry, by=asked.by, at=now, reason=asked.reason)
+    message = f"version {entry.version} is rolled out again, as attempt {entry.attempt} ran it"
+    return _Applied(message=message, status=evolve(status, pinned=pinned))
+
+
 def _retry(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:  # noqa: ARG001
-    failed = snapshot.status.last_revert
-    if snapshot.status.phase is Phase.REVERTING:
+    status, failed = snapshot.status, snapshot.status.last_revert
+    if status.phase is Phase.REVERTING:
         return _Refused("the candidate is being taken back; ask again when that is over")
-    if snapshot.status.candidate or failed is None or not failed.fingerprint:
+    is_kept_away = status.pinned is not None or (failed is not None and failed.fingerprint != "")
+    if status.candidate or not is_kept_away:
         return _Refused("nothing was taken back that would not be tried anyway")
-    status = evolve(snapshot.status, last_revert=evolve(failed, fingerprint="", times=0))
+    forgiven = evolve(failed, fingerprint="", times=0) if failed else None
+    status = evolve(status, last_revert=forgiven, pinned=None)
     return _Applied(message=f"version {snapshot.spec.model.version} is tried again", status=status)
 
 

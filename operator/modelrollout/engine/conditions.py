@@ -9,8 +9,8 @@ from modelrollout.engine.capacity import reachable_weight, reachable_weights
 from modelrollout.engine.effects import Emit
 from modelrollout.engine.move import Move, Waiting, answering_pods, evolve, route_share, warning
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Obstacle, Snapshot
+from modelrollout.engine.wanted import wanted
 
 READY, PROGRESSING, STALLED = "Ready", "Progressing", "Stalled"
 PREFLIGHT_CONDITIONS = ("RouteReady", "MetricsReady")
@@ -80,8 +80,8 @@ def _ready(snapshot: Snapshot, status: ModelRolloutStatus, waiting: Waiting | No
 
 
 def _is_complete(snapshot: Snapshot, status: ModelRolloutStatus) -> bool:
-    """What the spec asks for is what serves, and no other version is on its way in or out."""
-    asked_for = revision_of(snapshot.name, snapshot.spec)
+    """What is wanted is what serves, and no other version is on its way in or out."""
+    asked_for = wanted(snapshot).revision
     return status.phase is Phase.IDLE and status.stable is not None and status.stable.revision == asked_for
 
 

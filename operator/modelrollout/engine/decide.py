@@ -9,6 +9,7 @@ from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.conditions import report
 from modelrollout.engine.deleting import deleting, drains_first, taking_back
 from modelrollout.engine.effects import AddFinalizer, Decision, Emit, Watch
+from modelrollout.engine.history import with_history
 from modelrollout.engine.idle import idle
 from modelrollout.engine.move import Move
 from modelrollout.engine.preparing import preparing, unreachable_obstacle
@@ -17,6 +18,7 @@ from modelrollout.engine.reverting import reverting
 from modelrollout.engine.slos import judged_stage
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import note_pause
+from modelrollout.engine.wanted import follow_spec
 from modelrollout.engine.world import effects_for
 
 
@@ -30,15 +32,24 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
         return Decision(effects=tuple(deleting(snapshot)))
     if not snapshot.has_finalizer:
         return Decision(effects=(AddFinalizer(),), wake_at=now)
-    noted = note_pause(_with_own_obstacles(snapshot), now)
+    if _is_about_to_know(snapshot):
+        return Decision()
+    noted = note_pause(follow_spec(_with_own_obstacles(snapshot)), now)
     move = _move_on(noted, now)
     status, told = report(noted, move, now)
+    status = with_history(noted, status)
     return Decision(
         effects=(*effects_for(snapshot, status, now), *answers(snapshot, status), *move.events, *told),
         wake_at=_wake_at(move, now),
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,
     )
+
+
+def _is_about_to_know(snapshot: Snapshot) -> bool:
+    """What the template names is being read, and nothing is under way that cannot wait for it."""
+    is_being_read = snapshot.copied is not None and snapshot.copied.trouble == ""
+    return is_being_read and not snapshot.deleting and snapshot.status.phase in (Phase.IDLE, Phase.REVERTED)
 
 
 def _move_on(snapshot: Snapshot, now: datetime) -> Move:

@@ -24,12 +24,16 @@ class ApplyServices:
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyWorkload:
-    """The Deployment of a colour, rendered from the present spec."""
+    """The Deployment of a colour, once there is a record of what the attempt runs.
+
+    The present spec says what it runs, or with `recorded` the record of that attempt (or its own, once there is one).
+    """
 
     colour: Colour
     attempt: int
     revision: str
     replicas: int
+    recorded: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +42,13 @@ class ScaleWorkload:
 
     colour: Colour
     replicas: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forget:
+    """Delete the records of attempts that nobody can go back to any more."""
+
+    attempts: tuple[int, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +132,7 @@ Effect = (
     | ApplyServices
     | ApplyWorkload
     | ScaleWorkload
+    | Forget
     | SetTraffic
     | WarmUp
     | WriteStatus

@@ -8,10 +8,10 @@ from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, Rev
 from modelrollout.engine.move import Move, evolve, is_ready, normal, paused_by, serving_colour, stamp, stays
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import DRAIN
-from modelrollout.engine.revision import fingerprint_of, revision_of
 from modelrollout.engine.slos import clear_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import adopt, restore, start_attempt
+from modelrollout.engine.wanted import fingerprint, wanted
 
 
 def idle(snapshot: Snapshot, now: datetime) -> Move:
@@ -21,20 +21,22 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
         return adopt(snapshot, serving, now)
     if status.previous and now >= _cold_at(snapshot, status.previous):
         return _park(status, status.previous)
-    wanted = revision_of(snapshot.name, snapshot.spec)
-    if status.stable and status.stable.revision == wanted:
+    target = wanted(snapshot)
+    if target.trouble is not None:
+        return _not_described(snapshot, target.trouble)
+    if status.stable and status.stable.revision == target.revision:
         return _settle(snapshot)
     failed = status.last_revert
-    if failed and failed.fingerprint == fingerprint_of(snapshot.spec):
+    if failed and failed.fingerprint == fingerprint(snapshot):
         again_at = _again_at(snapshot.spec.retry, failed)
         if again_at is None or now < again_at:
             return _stuck(status, failed, again_at)
     if status.killed:
-        message = f"{status.killed.by} pulled the kill switch; version {snapshot.spec.model.version} waits for its lift"
+        message = f"{status.killed.by} pulled the kill switch; version {target.version} waits for its lift"
         return stays(status, Reason.KILLED, message, needs_person=True)
     if paused := paused_by(snapshot):
-        return stays(status, Reason.PAUSED, f"{paused}; version {snapshot.spec.model.version} starts afterwards")
-    if status.previous and status.previous.revision == wanted and status.previous.colour in snapshot.workloads:
+        return stays(status, Reason.PAUSED, f"{paused}; version {target.version} starts afterwards")
+    if status.previous and status.previous.revision == target.revision and status.previous.colour in snapshot.workloads:
         return _return_to(status.previous, snapshot, now)
     if status.previous and now < status.previous.since + DRAIN:
         message = f"version {status.previous.version} finishes its answers in {status.previous.colour}"
@@ -42,15 +44,28 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
     return start_attempt(snapshot, now)
 
 
+def _not_described(snapshot: Snapshot, trouble: str) -> Move:
+    """The spec names something that is missing, or that is just being read."""
+    status = snapshot.status
+    if not trouble:
+        return Move(status=status)
+    cold_at = _cold_at(snapshot, status.previous) if status.previous else None
+    return stays(status, Reason.CONFIGURATION_MISSING, trouble, until=cold_at, needs_person=True)
+
+
 def _settle(snapshot: Snapshot) -> Move:
     """Nothing to try: forget the last failure, and keep the version before warm for a while."""
     status = evolve(clear_verdicts(snapshot.status), phase=Phase.IDLE)
     if status.last_revert:
         status = evolve(status, last_revert=evolve(status.last_revert, fingerprint=""))
-    if status.previous is None:
+    pinned, previous = status.pinned, status.previous
+    cold_at = _cold_at(snapshot, previous) if previous else None
+    if pinned:
+        message = f"{pinned.by} went back to version {pinned.version}; it stays until the spec changes"
+        return stays(status, Reason.PINNED, message, until=cold_at)
+    if previous is None or cold_at is None:
         return Move(status=status)
-    cold_at = _cold_at(snapshot, status.previous)
-    message = f"version {status.previous.version} stays warm in {status.previous.colour} until {stamp(cold_at)}"
+    message = f"version {previous.version} stays warm in {previous.colour} until {stamp(cold_at)}"
     return stays(status, Reason.SERVING, message, until=cold_at)
 
 

@@ -9,10 +9,10 @@ from modelrollout.api.status import ColourStatus, ModelRolloutStatus
 from modelrollout.engine.capacity import candidate_replicas, reachable_weights, skips_unreachable
 from modelrollout.engine.move import Move, Waiting, evolve, is_ready, paused_by, paused_time, stays, with_status
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Obstacle, Snapshot
 from modelrollout.engine.stages import expand, next_stage, serving_stage, unreachable_stages
 from modelrollout.engine.transitions import enter_stage, promote, revert
+from modelrollout.engine.wanted import wanted
 
 _LEAST_PROGRESS_DEADLINE = timedelta(minutes=10)
 _LOAD_TIMES_ALLOWED = 3
@@ -47,15 +47,19 @@ def preparing(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
 
 
 def supersede(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move | None:
-    """The spec asks for another version than the one on trial: take that one back first."""
-    wanted = revision_of(snapshot.name, snapshot.spec)
-    if candidate.revision == wanted:
+    """Another version is wanted than the one on trial: take that one back first."""
+    target, stable, pinned = wanted(snapshot), snapshot.status.stable, snapshot.status.pinned
+    if candidate.revision == target.revision:
         return None
-    stable, version = snapshot.status.stable, snapshot.spec.model.version
-    if stable and stable.revision == wanted:
-        reason, message = Reason.ABORTED, f"the spec is back at version {version}, which serves"
+    asking = f"{pinned.by} went" if pinned else "the spec is"
+    if stable and stable.revision == target.revision:
+        reason, message = Reason.ABORTED, f"{asking} back at version {target.version}, which serves"
+    elif pinned:
+        reason, message = Reason.SUPERSEDED, f"{asking} back to version {target.version}"
+    elif candidate.version == target.version:
+        reason, message = Reason.SUPERSEDED, f"what version {target.version} runs has changed"
     else:
-        reason, message = Reason.SUPERSEDED, f"the spec now asks for version {version}"
+        reason, message = Reason.SUPERSEDED, f"the spec now asks for version {target.version}"
     return revert(snapshot, candidate, now, reason=reason, message=message, may_retry=True)
 
 

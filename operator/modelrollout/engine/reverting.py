@@ -18,10 +18,10 @@ from modelrollout.engine.move import (
     with_status,
 )
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.revision import revision_of
 from modelrollout.engine.slos import clear_verdicts, fold, gravest, harmful, worth_writing
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import stand_in, step_back
+from modelrollout.engine.wanted import wanted
 
 DRAIN = timedelta(seconds=10)
 """From a colour's last requests to the end of its pods: data planes take a moment to follow, answers to end."""
@@ -96,8 +96,8 @@ def _keep_serving(snapshot: Snapshot, candidate: ColourStatus, now: datetime) ->
 
     If yet another version is wanted, that one takes the place of the stable pods that are gone.
     """
-    stable, wanted = snapshot.status.stable, revision_of(snapshot.name, snapshot.spec)
-    if stable and not snapshot.deleting and wanted not in (stable.revision, candidate.revision):
+    stable = snapshot.status.stable
+    if stable and not snapshot.deleting and wanted(snapshot).revision not in (stable.revision, candidate.revision):
         return stand_in(snapshot, candidate, now)
     message = f"no pod of the stable version is ready; version {candidate.version} keeps its requests until one is"
     return stays(snapshot.status, Reason.STABLE_UNAVAILABLE, message, needs_person=True)

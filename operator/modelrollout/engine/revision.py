@@ -2,24 +2,22 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from typing import Any
 
 from modelrollout.api.spec import ModelRolloutSpec
 
 _NO_OTHER_TRY: Any = {
-    "replicas": True,
-    "paused": True,
-    "ready_when": True,
-    "deletion_policy": True,
+    **dict.fromkeys(("replicas", "paused", "ready_when", "deletion_policy", "revision_history_limit"), True),
     "model": {"metadata"},
 }
 """Autoscalers, people who pause, wait, take notes or tidy up do not ask for another try of what was taken back."""
 
 
-def revision_of(name: str, spec: ModelRolloutSpec) -> str:
-    """Hash of what the pods run: model name, version, uri and template. Another one is another attempt."""
+def revision_of(name: str, spec: ModelRolloutSpec, copied: Mapping[str, str] | None = None) -> str:
+    """Hash of what the pods run: model name, version, uri, template, and what is copied. Another is another attempt."""
     model = {"name": spec.model.name or name, "version": spec.model.version, "uri": spec.model.uri}
-    return _digest({"model": model, "template": spec.template})
+    return _digest({"model": model, "template": spec.template} | ({"copied": dict(copied)} if copied else {}))
 
 
 def fingerprint_of(spec: ModelRolloutSpec) -> str:

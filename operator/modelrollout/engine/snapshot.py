@@ -33,6 +33,24 @@ class Workload:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Copied:
+    """What of the things that the template names is copied, as last read."""
+
+    digests: Mapping[str, str]
+    """By object: hash of what is in it; empty for an optional one that does not exist."""
+    trouble: str | None = None
+    """Why it is not known what is to be copied, such as a ConfigMap that is missing; empty while it is being read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """What the record of an attempt says of it; what the attempt ran is in the record itself."""
+
+    revision: str
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Route:
     """What the router shows: the share of each colour in per cent, and who is sent by header, as last seen."""
 
@@ -89,6 +107,10 @@ class Snapshot:
     spec: ModelRolloutSpec
     status: ModelRolloutStatus
     workloads: Mapping[Colour, Workload] = field(default_factory=dict)
+    copied: Copied | None = None
+    """None: the template names nothing that is copied."""
+    recorded: Mapping[int, Recorded] = field(default_factory=dict)
+    """By attempt: what there are records of."""
     route: Route | None = None
     readings: Readings | None = None
     obstacles: tuple[Obstacle, ...] = ()

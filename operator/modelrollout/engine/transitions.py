@@ -19,10 +19,10 @@ from modelrollout.engine.move import (
     warning,
 )
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.revision import fingerprint_of, revision_of
 from modelrollout.engine.slos import clear_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.stages import expand
+from modelrollout.engine.wanted import fingerprint, wanted
 from modelrollout.engine.windows import opens_at
 
 _FRESH_CLOCKS = {"paused_at": None, "paused_seconds": 0.0, "pods_missing_since": None}
@@ -32,14 +32,13 @@ _STEPS_BACK = (75, 50, 25)
 
 
 def start_attempt(snapshot: Snapshot, now: datetime, *, promoting: bool = False) -> Move:
-    """Give the spec's version the colour that does not serve, and a number; `promoting` passes over its stages."""
-    status, model = snapshot.status, snapshot.spec.model
+    """Give the version that is wanted the colour that does not serve, and a number; `promoting` passes over stages."""
+    status, target = snapshot.status, wanted(snapshot)
     attempt = last_attempt(snapshot) + 1
-    revision = revision_of(snapshot.name, snapshot.spec)
     candidate = ColourStatus(
-        colour=status.stable.colour.other if status.stable else _first_colour(snapshot, revision),
-        version=model.version,
-        revision=revision,
+        colour=status.stable.colour.other if status.stable else _first_colour(snapshot, target.revision),
+        version=target.version,
+        revision=target.revision,
         attempt=attempt,
         since=now,
     )
@@ -55,13 +54,18 @@ def start_attempt(snapshot: Snapshot, now: datetime, *, promoting: bool = False)
         consents=[],
         **_FRESH_CLOCKS,
     )
-    message = f"Attempt {attempt}: preparing version {model.version} in {candidate.colour}"
+    again = f", as attempt {target.recorded} ran it" if target.recorded else ""
+    message = f"Attempt {attempt}: preparing version {target.version} in {candidate.colour}{again}"
     return Move(status=started, events=(normal(Reason.ATTEMPT_STARTED, message),), moved=True)
 
 
 def last_attempt(snapshot: Snapshot) -> int:
-    """Number of the newest attempt; a status that was lost does not make the numbers of pods be given again."""
-    return max(snapshot.status.attempt, *(workload.attempt for workload in snapshot.workloads.values()), 0)
+    """Number of the newest attempt; a status that was lost does not make the numbers of pods be given again.
+
+    Nor those of records: what they say can never be changed.
+    """
+    of_pods = (workload.attempt for workload in snapshot.workloads.values())
+    return max(snapshot.status.attempt, *of_pods, *snapshot.recorded, 0)
 
 
 def _first_colour(snapshot: Snapshot, revision: str) -> Colour:
@@ -161,13 +165,13 @@ def revert(
 ) -> Move:
     """Take the candidate back: all requests to stable. Unless it may retry, this spec is not tried again."""
     status = snapshot.status
-    fingerprint = "" if may_retry else fingerprint_of(snapshot.spec)
+    failed_with = "" if may_retry else fingerprint(snapshot)
     before = status.last_revert
     record = RevertStatus(
         version=candidate.version,
         attempt=candidate.attempt,
-        fingerprint=fingerprint,
-        times=before.times + 1 if before and fingerprint and before.fingerprint == fingerprint else 1,
+        fingerprint=failed_with,
+        times=before.times + 1 if before and failed_with and before.fingerprint == failed_with else 1,
         stage=status.stage.name if status.stage else "",
         reason=reason,
         message=message[:1024],

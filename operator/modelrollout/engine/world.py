@@ -5,6 +5,7 @@ the status under its resourceVersion, and every route is written under its own: 
 leader can only repeat a step or make things safer. Pods are added before requests move and taken away after that.
 """
 
+from dataclasses import replace
 from datetime import datetime
 
 from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase, StageStatus
@@ -14,11 +15,13 @@ from modelrollout.engine.effects import (
     ApplyServices,
     ApplyWorkload,
     Effect,
+    Forget,
     ScaleWorkload,
     SetTraffic,
     WarmUp,
     WriteStatus,
 )
+from modelrollout.engine.history import forgotten
 from modelrollout.engine.move import (
     answering_pods,
     cohort_of,
@@ -29,17 +32,17 @@ from modelrollout.engine.move import (
     route_share,
 )
 from modelrollout.engine.preparing import first_replicas
-from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Snapshot, Workload
+from modelrollout.engine.wanted import Wanted, wanted
 
 _PodEffect = ApplyWorkload | ScaleWorkload
 
 
 def effects_for(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> list[Effect]:
     """Everything that brings the world from what the snapshot shows to what the status wants."""
-    traffic, workloads = _traffic(snapshot, status, now), _workloads(snapshot, status)
+    traffic, workloads, old = _traffic(snapshot, status, now), _workloads(snapshot, status), forgotten(snapshot, status)
     takes_back = traffic is not None and _takes_back(snapshot, status)
-    fence = (traffic is not None and _moves(snapshot, traffic)) or _changes_pods(snapshot, workloads)
+    fence = (traffic is not None and _moves(snapshot, traffic)) or _changes_pods(snapshot, workloads) or bool(old)
     effects: list[Effect] = []
     if traffic and takes_back:
         effects.append(traffic)
@@ -51,6 +54,8 @@ def effects_for(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -
         effects.append(traffic)
     effects.extend(effect for effect in workloads if _takes_pods_away(snapshot, effect))
     effects.extend(_warm_up(snapshot, status))
+    if old:
+        effects.append(Forget(attempts=old))
     return effects
 
 
@@ -161,8 +166,9 @@ def _weight_by_pods(snapshot: Snapshot, stage: StageStatus, candidate: ColourSta
 
 
 def _workloads(snapshot: Snapshot, status: ModelRolloutStatus) -> list[_PodEffect]:
-    """Pods of both colours: a version that the spec describes is applied, an older one only scaled."""
-    effects = [_workload(snapshot, status, colour) for colour in Colour]
+    """Pods of both colours: the version that is wanted is applied, another one only scaled."""
+    target = wanted(replace(snapshot, status=status))
+    effects = [_workload(snapshot, status, colour, target) for colour in Colour]
     return [effect for effect in effects if effect]
 
 
@@ -192,32 +198,42 @@ def _takes_pods_away(snapshot: Snapshot, effect: _PodEffect) -> bool:
     return effect.replicas < seen.desired or _replaces(seen, effect)
 
 
-def _workload(snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour) -> _PodEffect | None:
+def _workload(snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour, target: Wanted) -> _PodEffect | None:
     if status.candidate and status.candidate.colour is colour:
-        return _candidate_workload(snapshot, status, status.candidate)
+        return _candidate_workload(snapshot, status, status.candidate, target)
     serving = next((part for part in (status.stable, status.previous) if part and part.colour is colour), None)
     if serving is None:
         return None if gets_requests(snapshot, colour) else _scale(snapshot, colour, 0)
-    if serving is status.stable and serving.revision == revision_of(snapshot.name, snapshot.spec):
-        return _apply(serving, snapshot.spec.replicas)
+    if serving is status.stable and serving.revision == target.revision:
+        return _apply(snapshot, serving, snapshot.spec.replicas, target)
     return _scale(snapshot, colour, snapshot.spec.replicas)
 
 
-def _candidate_workload(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus) -> _PodEffect | None:
+def _candidate_workload(
+    snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus, target: Wanted
+) -> _PodEffect | None:
     """The candidate's pods for the present stage. A version taken back keeps its pods until it has drained."""
-    described = candidate.revision == revision_of(snapshot.name, snapshot.spec)
-    if status.phase is Phase.REVERTING or not described:
+    if status.phase is Phase.REVERTING or candidate.revision != target.revision:
         return None
     replicas = first_replicas(snapshot.spec, status)
     if status.phase is Phase.PROGRESSING and status.stage:
         replicas = max(candidate_replicas(snapshot.spec, status.stage.weight), 1)
-    wanted, seen = _apply(candidate, replicas), snapshot.workloads.get(candidate.colour)
+    effect, seen = _apply(snapshot, candidate, replicas, target), snapshot.workloads.get(candidate.colour)
     answers = seen is not None and seen.ready > 0 and gets_requests(snapshot, candidate.colour)
-    return None if seen and answers and _replaces(seen, wanted) else wanted
+    return None if effect and seen and answers and _replaces(seen, effect) else effect
 
 
-def _apply(part: ColourStatus, replicas: int) -> ApplyWorkload:
-    return ApplyWorkload(colour=part.colour, attempt=part.attempt, revision=part.revision, replicas=replicas)
+def _apply(snapshot: Snapshot, part: ColourStatus, replicas: int, target: Wanted) -> ApplyWorkload | None:
+    """The pods of the version that is wanted; None while nobody can tell what they are to run."""
+    if target.trouble is not None and part.attempt not in snapshot.recorded:
+        return None
+    return ApplyWorkload(
+        colour=part.colour,
+        attempt=part.attempt,
+        revision=part.revision,
+        replicas=replicas,
+        recorded=target.recorded,
+    )
 
 
 def _scale(snapshot: Snapshot, colour: Colour, replicas: int) -> ScaleWorkload | None:

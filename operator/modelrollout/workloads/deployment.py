@@ -1,4 +1,4 @@
-"""The Deployment of a colour, NAME-blue or NAME-green: rendered from `spec.template`, read back as a Workload."""
+"""The Deployment of a colour, NAME-blue or NAME-green: rendered from what an attempt runs, read back as a Workload."""
 
 from typing import Any
 
@@ -8,6 +8,7 @@ from modelrollout.api.owner import Rollout
 from modelrollout.api.template import MODEL_ENVIRONMENT
 from modelrollout.engine.effects import ApplyWorkload, ScaleWorkload
 from modelrollout.engine.snapshot import Workload
+from modelrollout.workloads.revisions import Content, described
 
 _NO_DEADLINE = 2**31 - 1
 """What Kubernetes takes for none: the engine keeps the deadline, which includes warming up and leaves pauses out."""
@@ -18,12 +19,13 @@ _STRATEGY = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "ma
 """
 
 
-def render(rollout: Rollout, effect: ApplyWorkload) -> Manifest:
-    """The Deployment of one colour, as the present spec describes its pods.
+def render(rollout: Rollout, effect: ApplyWorkload, content: Content | None = None) -> Manifest:
+    """The Deployment of one colour, with pods that run this content, or else what the present spec describes.
 
     What is rendered into the pod template must follow from what `engine.revision` hashes: anything else would restart
     the pods that serve.
     """
+    content = content or described(rollout)
     identity = {ATTEMPT: str(effect.attempt), REVISION: effect.revision}
     selector = serving_selector(rollout.name, effect.colour)
     return rollout.manifest(
@@ -37,7 +39,7 @@ def render(rollout: Rollout, effect: ApplyWorkload) -> Manifest:
             "progressDeadlineSeconds": _NO_DEADLINE,
             "strategy": _STRATEGY,
             "selector": {"matchLabels": selector},
-            "template": _pod_template(rollout, labels=selector | identity),
+            "template": _pod_template(content, labels=selector | identity),
         },
     )
 
@@ -67,15 +69,15 @@ def observe(deployment: Live) -> Workload:
     )
 
 
-def _pod_template(rollout: Rollout, *, labels: dict[str, str]) -> dict[str, Any]:
+def _pod_template(content: Content, *, labels: dict[str, str]) -> dict[str, Any]:
     """The user's template with the operator's labels, and with the model in the environment of every container.
 
     Init containers get it too: fetching the model is often their job.
     """
-    template = rollout.spec.template
+    template = content.template
     metadata, pod = template.get("metadata") or {}, template["spec"]
-    ours = labels | {VERSION: rollout.spec.model.version}
-    environment = _environment(rollout)
+    ours = labels | {VERSION: content.model["version"]}
+    environment = _environment(content)
     containers = {
         field: [_with_environment(container, environment) for container in pod[field]]
         for field in ("containers", "initContainers")
@@ -88,9 +90,8 @@ def _pod_template(rollout: Rollout, *, labels: dict[str, str]) -> dict[str, Any]
     }
 
 
-def _environment(rollout: Rollout) -> list[dict[str, str]]:
-    model = rollout.spec.model
-    values = (model.name or rollout.name, model.version, model.uri)
+def _environment(content: Content) -> list[dict[str, str]]:
+    values = (content.model["name"], content.model["version"], content.model["uri"])
     return [{"name": name, "value": value} for name, value in zip(MODEL_ENVIRONMENT, values, strict=True) if value]
 
 

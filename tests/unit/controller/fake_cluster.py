@@ -21,11 +21,11 @@ from modelrollout.controller.client import ConflictError, NotFoundError, Page
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import (
+    COPIED,
     EVENTS,
     GATEWAY_CLASSES,
     GATEWAYS,
     MODEL_ROLLOUTS,
-    WATCHED,
     Key,
     Kind,
     key_of,
@@ -37,6 +37,7 @@ from modelrollout.controller.queue import Backoff, Priority, Schedule, WorkQueue
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.reconcile import Reconciler
 from modelrollout.controller.refusals import Refusals
+from modelrollout.controller.sources import Sources
 from modelrollout.engine.decide import decide
 from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Obstacle
@@ -75,6 +76,14 @@ class FakeApi:
             if name == kind.kind and namespace in ("", key.namespace) and _is_selected(selector, one)
         ]
         yield Page(cast("list[Live]", items), str(next(self._versions)))
+
+    def metadata_pages(self, kind: Kind, *, namespace: str = "") -> AsyncIterator[Page]:
+        return self.pages(kind, namespace=namespace)
+
+    async def watch_metadata(self, kind: Kind, **_: Any) -> AsyncIterator[tuple[str, Live]]:
+        """Silent: `Operator.hear` tells what a watch would."""
+        await asyncio.Event().wait()
+        yield "BOOKMARK", {"kind": kind.kind}
 
     async def apply(self, manifest: Manifest, *, force: bool) -> Live:
         kind, key = kind_of(manifest), key_of(manifest)
@@ -242,12 +251,22 @@ class NoJudge:
 class Operator:
     """One life of the operator: fresh caches, the same cluster."""
 
-    def __init__(self, api: FakeApi, clock: "Clock") -> None:
+    def __init__(self, api: FakeApi, clock: "Clock", *, copy_secrets: bool = False) -> None:
         self.api, self.clock = api, clock
         self.queue = VirtualQueue(clock.seconds)
         queue = cast("WorkQueue[Key]", self.queue)
         self.metrics = OwnMetrics()
-        self.informers = Informers(api, namespaces=(), enqueue=self._enqueue, metrics=self.metrics)
+        self.informers = Informers(
+            api, namespaces=(), enqueue=self._enqueue, metrics=self.metrics, copy_secrets=copy_secrets
+        )
+        self.sources = Sources(
+            api,
+            kinds=tuple(kind for kind in COPIED.values() if kind in self.informers.kinds),
+            namespaces=(),
+            readings=Background(queue, done=lambda reading: not reading.problem),
+            enqueue=self._enqueue,
+            resync=timedelta(minutes=10),
+        )
         self.readings = ReadingsBoard(enqueue=self._enqueue, metrics=self.metrics)
         self.judge = NoJudge()
         self.events = EventRecorder(api, instance="test", metrics=self.metrics, now=clock.now)
@@ -262,6 +281,7 @@ class Operator:
                 preflights=preflights,
                 warm_ups=warm_ups,
                 refusals=refusals,
+                sources=self.sources,
                 look_again=lambda key, after: self.queue.add_after(key, after.total_seconds()),
                 now=clock.now,
             ),
@@ -290,7 +310,9 @@ class Operator:
     def hear(self) -> None:
         """The watches tell what has happened since they told last."""
         for kind, event, manifest in self.api.changes[self._told :]:
-            if kind in WATCHED:
+            if kind in COPIED.values():
+                self.sources.hear(kind, manifest, gone=event == "DELETED")
+            if kind in self.informers.kinds:
                 self.informers.on_event(kind, event if _is_selected(kind.selector, manifest) else "DELETED", manifest)
         self._told = len(self.api.changes)
 

@@ -30,6 +30,10 @@ class Scene:
             self.api.put(manifest)
         self.operator = Operator(self.api, self.clock)
 
+    def restart(self) -> None:
+        """Another life of the operator."""
+        self.operator = Operator(self.api, self.clock)
+
     def status(self) -> dict[str, Any]:
         status: dict[str, Any] = self.api.objects["ModelRollout", KEY].get("status", {})
         return status

@@ -19,7 +19,15 @@ from modelrollout.controller.client import (
     RefusedError,
     UnavailableError,
 )
-from modelrollout.controller.kinds import DEPLOYMENTS, EVENTS, GATEWAY_CLASSES, MODEL_ROLLOUTS, SERVICES, Key
+from modelrollout.controller.kinds import (
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    GATEWAY_CLASSES,
+    MODEL_ROLLOUTS,
+    SERVICES,
+    Key,
+)
 
 KEY = Key("ml", "scorer")
 SEEN = {"uid": "uid-1", "resourceVersion": "7"}
@@ -41,11 +49,14 @@ class Server:
                 "path": request.path,
                 "query": dict(request.query),
                 "type": request.content_type,
+                "accept": request.headers["Accept"],
                 "authorization": request.headers.get("Authorization"),
                 "body": json.loads(text) if text else None,
             }
         )
         status, body = self.answers.pop(0) if self.answers else (200, {})
+        if isinstance(body, str):
+            return web.Response(text=body, status=status)
         return web.json_response(body, status=status)
 
 
@@ -81,6 +92,7 @@ async def test_applies_on_the_server_side_as_our_field_manager(client: KubeClien
             "path": "/apis/apps/v1/namespaces/ml/deployments/scorer",
             "query": {"fieldManager": "modelrollout", "force": "true"},
             "type": "application/apply-patch+yaml",
+            "accept": "application/json",
             "authorization": "Bearer secret",
             "body": manifest,
         }
@@ -195,3 +207,53 @@ async def test_nobody_answers(client: KubeClient, server: Server, counted: list[
         Answered(verb="get", kind=SERVICES, code=200),
         Answered(verb="get", kind=SERVICES, code=0),
     ]
+
+
+async def test_lists_nothing_but_metadata_where_that_is_enough(client: KubeClient, server: Server) -> None:
+    server.answers = [(200, {"metadata": {"resourceVersion": "7"}, "items": [{"metadata": {"name": "a"}}]})]
+    pages = [page async for page in client.metadata_pages(CONFIG_MAPS, namespace="ml")]
+    assert pages[0].resource_version == "7"
+    assert (server.asked[0]["path"], server.asked[0]["query"]) == ("/api/v1/namespaces/ml/configmaps", {"limit": "500"})
+    assert "as=PartialObjectMetadataList" in server.asked[0]["accept"]
+
+
+def stream(*events: dict[str, Any]) -> str:
+    return "".join(json.dumps(event) + "\n" for event in events)
+
+
+async def watched(client: KubeClient) -> list[tuple[str, str]]:
+    changes = client.watch_metadata(CONFIG_MAPS, resource_version="7", seconds=600)
+    return [(event, manifest["metadata"]["name"]) async for event, manifest in changes]
+
+
+async def test_watches_metadata_until_the_api_server_ends_it(
+    client: KubeClient, server: Server, counted: list[Answered]
+) -> None:
+    events = [{"type": kind, "object": {"metadata": {"name": "a"}}} for kind in ("ADDED", "BOOKMARK", "DELETED")]
+    server.answers = [(200, stream(*events))]
+    assert await watched(client) == [("ADDED", "a"), ("DELETED", "a")]
+    assert server.asked[0]["query"] == {
+        "watch": "true",
+        "resourceVersion": "7",
+        "timeoutSeconds": "600",
+        "allowWatchBookmarks": "true",
+    }
+    assert "as=PartialObjectMetadata;" in server.asked[0]["accept"]
+    assert counted == [Answered(verb="watch", kind=CONFIG_MAPS, code=200)]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (200, stream({"type": "ERROR", "object": {"code": 410, "message": "too old"}}), ExpiredError),
+        (200, "no JSON", UnavailableError),
+        (403, {"message": "configmaps is forbidden"}, RefusedError),
+        (503, {}, UnavailableError),
+    ],
+)
+async def test_a_watch_says_why_it_failed(
+    client: KubeClient, server: Server, status: int, body: Any, error: type[ApiError]
+) -> None:
+    server.answers = [(status, body)]
+    with pytest.raises(error):
+        await watched(client)

@@ -77,6 +77,7 @@ async def test_what_it_has_written_is_known_before_the_watches_tell(scene: Scene
         *writes,
         "apply Service scorer-blue",
         "apply Service scorer-green",
+        "apply ControllerRevision scorer-1",
         "apply Deployment scorer-blue",
     ]
 

@@ -18,6 +18,8 @@ async def test_deleting_a_rollout_keeps_what_serves_and_forgets_the_rest(scene: 
     await scene.operator.run_until(lambda: ("ModelRollout", KEY) not in scene.api.objects)
     left = sorted(f"{kind} {key.name}" for kind, key in scene.api.objects if key.namespace == "ml")
     assert left == [
+        "ControllerRevision scorer-1",
+        "ControllerRevision scorer-2",
         "Deployment scorer-blue",
         "HTTPRoute scorer",
         "Service scorer",

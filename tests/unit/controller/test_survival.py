@@ -68,9 +68,9 @@ class Story:
 
     async def tell(self) -> None:
         self.api.put(rollout("1.0.0", **self.spec))
-        await self._live_until(lambda: self.status().get("stable", {}).get("version") == "1.0.0")
+        await self.live_until(lambda: self.status().get("stable", {}).get("version") == "1.0.0")
         self.api.put(rollout("2.0.0", **self.spec))
-        await self._live_until(self._is_over)
+        await self.live_until(self._is_over)
 
     def _is_over(self) -> bool:
         """Promoted, or taken back, and the colour that lost has no pods left and no place in the route."""
@@ -87,7 +87,7 @@ class Story:
             if kind == "HTTPRoute"
         ]
 
-    async def _live_until(self, reached: Callable[[], bool]) -> None:
+    async def live_until(self, reached: Callable[[], bool]) -> None:
         await self._start()
         while True:
             try:
@@ -241,6 +241,43 @@ async def test_a_write_that_arrives_when_another_has_led_changes_nothing_in_the_
         await api.arrive()
         assert story.stages() == undisturbed.stages(), f"write {position}: {undisturbed.api.writes[position - 1]}"
         assert story.end() == undisturbed.end(), f"write {position}: {undisturbed.api.writes[position - 1]}"
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=lambda trouble: trouble.name)
+async def test_trouble_at_any_write_leaves_the_records_and_copies_that_are_in_use(trouble: Trouble) -> None:
+    container = {"name": "server", "image": "server:1", "envFrom": [{"configMapRef": {"name": "settings"}}]}
+    brief = {"rollback": {"keepWarm": "1s"}, "revisionHistoryLimit": 0, "strategy": {"blueGreen": {}}}
+    spec = brief | {"template": {"spec": {"containers": [container]}}}
+    undisturbed = await _reconfigured(spec)
+    assert [kept["kind"] for kept in _kept(undisturbed)] == ["ConfigMap", "ControllerRevision"]
+    for position in range(1, len(undisturbed.api.writes) + 1):
+        story = await _reconfigured(spec, trouble.at(position))
+        assert _kept(story) == _kept(undisturbed), f"write {position}: {undisturbed.api.writes[position - 1]}"
+        assert story.status()["attempt"] == 2
+
+
+async def _reconfigured(spec: dict[str, Any], trouble: Callable[[int, str], None] | None = None) -> Story:
+    """A ConfigMap is changed once the first version serves."""
+    story = Story(spec)
+    if trouble:
+        story.api.trouble = trouble
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": "ml", "name": "settings"}}
+    story.api.put(settings | {"data": {"LEVEL": "info"}})
+    story.api.put(rollout("1.0.0", **spec))
+    await story.live_until(lambda: "stable" in story.status())
+    story.api.put(settings | {"data": {"LEVEL": "debug"}})
+    await story.live_until(lambda: story.status()["stable"]["attempt"] == 2 and len(_kept(story)) == 2)
+    return story
+
+
+def _kept(story: Story) -> list[dict[str, Any]]:
+    """Records and copies, without versions and identities."""
+    kinds = ("ConfigMap", "ControllerRevision")
+    return [
+        {"kind": kind, "name": key.name, "data": manifest["data"]}
+        for (kind, key), manifest in sorted(story.api.objects.items(), key=lambda item: item[0])
+        if kind in kinds and key.name.startswith("scorer-")
+    ]
 
 
 async def test_everything_failing_for_a_while_is_outlived() -> None:

@@ -16,7 +16,8 @@ from modelrollout.engine import effects as fx
 from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
 from modelrollout.engine.move import gets_requests
-from modelrollout.engine.snapshot import Asked, Obstacle, Readings, Route, Snapshot, Workload
+from modelrollout.engine.snapshot import Asked, Copied, Obstacle, Readings, Recorded, Route, Snapshot, Workload
+from modelrollout.engine.wanted import find, pin
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GATEWAY = {"gatewayAPI": {"parentRefs": [{"name": "public"}]}}
@@ -49,6 +50,8 @@ class World:
     status: ModelRolloutStatus = field(default_factory=ModelRolloutStatus)
     status_version: int = 1
     workloads: dict[Colour, Workload] = field(default_factory=dict)
+    recorded: dict[int, Recorded] = field(default_factory=dict)
+    copied: Copied | None = None
     weights: dict[Colour, int] | None = None
     """What the routing object says: weights, or for the replicas router which colours are selected (nonzero)."""
     cohorts: dict[Colour, frozenset[HeaderMatch]] = field(default_factory=dict)
@@ -89,6 +92,8 @@ class World:
             spec=self.spec,
             status=ModelRolloutStatus.model_validate(self.status.to_wire()),
             workloads=dict(self.workloads),
+            recorded=dict(self.recorded),
+            copied=self.copied,
             route=self._route(),
             readings=self._readings(),
             obstacles=self.obstacles,
@@ -153,6 +158,17 @@ class World:
         if spec != self.spec:
             self.spec, self.generation = spec, self.generation + 1
 
+    def go_back(self, version: str | None = None) -> bool:
+        """Somebody asks for a version of history; false if there is none."""
+        snapshot = self.snapshot()
+        entry = find(snapshot, version)
+        if entry is None:
+            return False
+        pinned = pin(snapshot, entry, by="jane", at=self.now, reason="it was better")
+        self.status = self.status.model_copy(update={"pinned": pinned})
+        self.status_version += 1
+        return True
+
     def pods_follow(self) -> None:
         """Deployments are looked at and their pods become ready."""
         for colour, workload in self.workloads.items():
@@ -214,10 +230,8 @@ class World:
             attempt=self.watch.attempt, stage=self.watch.stage, looked_at=self.now - self.last_look, by_slo=slos
         )
 
-    def _apply(self, effect: fx.Effect, seen: Snapshot, seen_version: int) -> None:  # noqa: PLR0912 - one per effect
+    def _apply(self, effect: fx.Effect, seen: Snapshot, seen_version: int) -> None:
         match effect:
-            case fx.AddFinalizer():
-                self.finalizer = True
             case fx.WriteStatus(status=status):
                 if seen_version != self.status_version:
                     raise ConflictError
@@ -235,6 +249,8 @@ class World:
                     answering=min(self.workloads[colour].answering, replicas),
                     settled=False,
                 )
+            case fx.Forget(attempts=attempts):
+                self._forget(attempts)
             case fx.SetTraffic():
                 self._set_traffic(effect, seen)
             case fx.WarmUp(colour=colour, attempt=attempt):
@@ -243,10 +259,20 @@ class World:
                 self.events.append(effect)
             case fx.AnswerAction():
                 self._answer(effect)
-            case fx.Release(keep=keep):
-                self.kept = keep
-            case fx.RemoveFinalizer():
-                self.finalizer, self.gone = False, True
+            case fx.AddFinalizer() | fx.Release() | fx.RemoveFinalizer():
+                self._begin_or_end(effect)
+
+    def _begin_or_end(self, effect: fx.AddFinalizer | fx.Release | fx.RemoveFinalizer) -> None:
+        self.finalizer = isinstance(effect, fx.AddFinalizer) or (self.finalizer and isinstance(effect, fx.Release))
+        self.gone = self.gone or isinstance(effect, fx.RemoveFinalizer)
+        if isinstance(effect, fx.Release):
+            self.kept = effect.keep
+
+    def _forget(self, attempts: tuple[int, ...]) -> None:
+        in_use = [self.status.stable, self.status.previous, self.status.candidate, self.status.pinned]
+        assert not {part.attempt for part in in_use if part} & set(attempts), "what runs was forgotten"
+        for attempt in attempts:
+            self.recorded.pop(attempt, None)
 
     def _answer(self, effect: fx.AnswerAction) -> None:
         assert any(record.uid == effect.uid for record in self.status.actions), "answered before it was written down"
@@ -255,6 +281,14 @@ class World:
         self.asked = [asked for asked in self.asked if asked.uid != effect.uid]
 
     def _apply_workload(self, effect: fx.ApplyWorkload, seen: Snapshot) -> None:
+        if effect.recorded is None:
+            version = self.spec.model.version
+        else:
+            own = self.recorded.get(effect.attempt)
+            version = (own or self.recorded[effect.recorded]).version
+        record = Recorded(revision=effect.revision, version=version)
+        known_as = self.recorded.setdefault(effect.attempt, record)
+        assert known_as.revision == effect.revision, "the number of an attempt was given twice"
         before = self.workloads.get(effect.colour)
         same = before is not None and (before.revision, before.attempt) == (effect.revision, effect.attempt)
         if before and same and before.desired == effect.replicas:
@@ -266,7 +300,7 @@ class World:
         self.workloads[effect.colour] = Workload(
             revision=effect.revision,
             attempt=effect.attempt,
-            version=self.spec.model.version,
+            version=version,
             desired=effect.replicas,
             ready=kept,
             answering=min(before.answering, effect.replicas) if before and same else 0,

@@ -226,15 +226,26 @@ class TestWaysBack:
         world.run_for(timedelta(seconds=30))
         assert world.status.stage, "by stages again"
 
-    def test_revert_is_refused_when_nothing_is_warm_any_more(self) -> None:
+    def test_revert_is_refused_without_a_record_or_without_pods(self) -> None:
         world = promoted()
-        assert "version 0.9.0 is not kept warm" in refused(world, "Revert", to="0.9.0")
+        assert "no record of version 0.9.0; those that are kept: 2.0.0, 1.0.0" in refused(world, "Revert", to="0.9.0")
         world.pods_ready(Colour.BLUE, 1)
         world.ask("Revert")
         world.reconcile()
         assert world.answered[-1].message == "version 1.0.0 does not have all of its 4 pods ready"
+
+    def test_a_version_that_is_not_warm_any_more_is_rolled_out_again_from_its_record(self) -> None:
+        world = promoted()
         world.run_for(timedelta(hours=2), step=10 * MINUTE)
-        assert "the version before is not kept warm" in refused(world, "Revert")
+        assert "attempt 1 ran it" in applied(world, "Revert", reason="it was better")
+        assert world.status.pinned
+        world.run_for(10 * MINUTE)
+        assert world.status.stable
+        assert (world.status.stable.version, world.status.stable.attempt) == ("1.0.0", 3)
+        assert refused(world, "Revert", to="1.0.0") == "version 1.0.0 serves already"
+        applied(world, "Retry")
+        world.run_for(10 * MINUTE)
+        assert world.status.stable.version == "2.0.0", "the spec says again what is wanted"
 
     def test_the_kill_switch_takes_everything_back_and_keeps_new_versions_away_until_it_is_lifted(self) -> None:
         world = in_stage("canary-50")

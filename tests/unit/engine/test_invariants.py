@@ -14,7 +14,7 @@ from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, Verdict
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
-from modelrollout.engine.snapshot import Obstacle, Snapshot
+from modelrollout.engine.snapshot import Copied, Obstacle, Snapshot
 from modelrollout.engine.stages import expand
 from unit.engine.simulation import World, make_spec
 
@@ -47,6 +47,7 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "slos": draw(st.sampled_from([[], [slo]])),
         "capacity": draw(st.sampled_from([{}, {"candidate": "Proportional"}])),
         "rollback": {"keepWarm": "10m"} | draw(st.sampled_from([{}, {"mode": "Gradual"}])),
+        "revisionHistoryLimit": draw(st.integers(0, 2)),
     } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}, {"bake": {"duration": "10m"}}]))
 
 
@@ -71,10 +72,10 @@ class RolloutMachine(RuleBasedStateMachine):
     paused = False
     stale: tuple[Snapshot, int] | None = None
 
-    @initialize(plan=plans())
-    def create(self, plan: dict[str, Any]) -> None:
+    @initialize(plan=plans(), copied=st.sampled_from([None, Copied(digests={"ConfigMap/settings": "a"})]))
+    def create(self, plan: dict[str, Any], copied: Copied | None) -> None:
         self.plan = plan
-        self.world = World(spec=make_spec(self.version, **plan))
+        self.world = World(spec=make_spec(self.version, **plan), copied=copied)
         self.world.settle()
         self.ask_for("2.0.0")
 
@@ -108,21 +109,26 @@ class RolloutMachine(RuleBasedStateMachine):
     @rule(
         action=st.sampled_from(ActionKind),
         attempts_ago=st.sampled_from([0, 0, 0, 1]),
-        gradual=st.booleans(),
+        back=st.sampled_from([{}, {"mode": "Gradual"}, {"to": "1.0.0"}, {"to": "2.0.0", "mode": "Immediate"}]),
         cohort=st.sampled_from(COHORTS),
     )
-    def ask_for_action(self, action: ActionKind, attempts_ago: int, gradual: bool, cohort: HeaderMatch) -> None:
+    def ask_for_action(self, action: ActionKind, attempts_ago: int, back: dict[str, str], cohort: HeaderMatch) -> None:
         stage = self.world.status.stage.name if self.world.status.stage else "canary-100"
         details: dict[ActionKind, dict[str, Any]] = {
             ActionKind.APPROVE: {"stage": stage, "role": "security"},
             ActionKind.SIGN_OFF: {"stage": stage, "item": "runbook"},
             ActionKind.ADVANCE: {"stage": stage},
-            ActionKind.REVERT: {"mode": "Gradual" if gradual else "Immediate"},
+            ActionKind.REVERT: back,
             ActionKind.EXCLUDE: {"cohort": cohort.to_wire()},
             ActionKind.INCLUDE: {"cohort": cohort.to_wire()},
         }
         attempt = max(self.world.status.attempt - attempts_ago, 0)
         self.world.ask(action, attempt=attempt, **details.get(action, {}))
+
+    @precondition(lambda self: self.world.copied is not None)
+    @rule(digest=st.sampled_from("ab"), trouble=st.sampled_from([None, None, "", "ConfigMap settings is missing"]))
+    def edit_the_config_map(self, digest: str, trouble: str | None) -> None:
+        self.world.copied = Copied(digests={"ConfigMap/settings": digest}, trouble=trouble)
 
     # --- what the world does
 
@@ -273,6 +279,17 @@ class RolloutMachine(RuleBasedStateMachine):
                 return
         raise AssertionError(f"still writing at the same moment, in the same world: {written[-4:]}")
 
+    @invariant()
+    def what_runs_and_no_more_than_asked_for_is_in_the_history(self) -> None:
+        status = self.world.status
+        attempts = [entry.attempt for entry in status.history]
+        parts = (status.stable, status.previous, status.candidate, status.pinned)
+        in_use = {part.attempt for part in parts if part}
+        assert attempts == sorted(attempts, reverse=True)
+        assert in_use <= set(attempts)
+        limit = self.plan["revisionHistoryLimit"] if hasattr(self, "plan") else 0
+        assert len(set(attempts) - in_use) <= limit
+
     def teardown(self) -> None:
         if hasattr(self, "world"):
             self._check_deletion(self._copy())
@@ -283,6 +300,7 @@ class RolloutMachine(RuleBasedStateMachine):
         return replace(
             world,
             workloads=dict(world.workloads),
+            recorded=dict(world.recorded),
             warmed=set(world.warmed),
             proven=set(world.proven),
             asked=list(world.asked),
@@ -312,6 +330,7 @@ class RolloutMachine(RuleBasedStateMachine):
         """Left alone with good news, every rollout comes to rest, and serves."""
         world.verdict, world.looking, world.obstacles, world.preflighted = Verdict.PASS, True, (), True
         self.paused = False
+        world.copied = world.copied and replace(world.copied, trouble=None)
         world.change(self._spec())
         self._run_to_rest(world)
         assert not world.asked
@@ -320,7 +339,8 @@ class RolloutMachine(RuleBasedStateMachine):
         if world.status.stable:
             assert world.share_of(world.status.stable.colour) == 100
             assert not any(world.cohorts.values())
-            assert world.status.phase is Phase.REVERTED or world.status.stable.version == self.version
+            wanted = world.status.pinned.version if world.status.pinned else self.version
+            assert world.status.phase is Phase.REVERTED or world.status.stable.version == wanted
         assert splits_by_pods(world.spec) or world.weights is None or set(world.weights.values()) == {0, 100}
 
     def _run_to_rest(self, world: World) -> None:

@@ -65,6 +65,7 @@ def test_a_model_without_a_name_has_that_of_the_rollout() -> None:
         {"spec.replicas": 7},
         {"spec.readyWhen": "Complete"},
         {"spec.deletionPolicy": "Delete"},
+        {"spec.revisionHistoryLimit": 0},
     ],
 )
 def test_what_changes_nothing_about_a_failure_is_no_other_try(changes: dict[str, Any]) -> None:

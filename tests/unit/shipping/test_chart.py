@@ -23,6 +23,7 @@ EVERYTHING: dict[str, Any] = {
     "modelPodMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "imagePullSecrets": [{"name": "pull"}],
     "serviceAccount": {"annotations": {"note": "x"}},
+    "copies": {"secrets": True},
     "env": [{"name": "MODELROLLOUT_WORKERS", "value": "8"}],
     "podLabels": {"team": "platform"},
     "podAnnotations": {"note": "x"},
@@ -80,13 +81,13 @@ def granted(rules: list[Object]) -> set[tuple[str, str, str]]:
     }
 
 
-def used(*, cluster_wide: bool) -> Iterator[tuple[str, str, str]]:
+def used(*, cluster_wide: bool, secrets: bool = False) -> Iterator[tuple[str, str, str]]:
     """What the operator asks of the API server, kind by kind."""
     verbs: dict[kinds.Kind, tuple[str, ...]] = dict.fromkeys(kinds.WATCHED, ("list", "watch"))
     verbs |= dict.fromkeys(kinds.CHILDREN, ("get", "list", "watch", "create", "patch", "delete"))
     verbs |= {kinds.MODEL_ROLLOUTS: ("get", "list", "watch", "patch"), kinds.PODS: ("list",), kinds.EVENTS: ("create",)}
     for kind, wanted in verbs.items():
-        if kind.namespaced or cluster_wide:
+        if (kind.namespaced or cluster_wide) and (secrets or kind is not kinds.SECRETS):
             yield from ((kind.group, kind.plural, verb) for verb in wanted)
     yield (kinds.MODEL_ROLLOUTS.group, "modelrollouts/status", "update")
     yield (kinds.MODEL_ROLLOUTS.group, "modelrollouts/finalizers", "update")
@@ -114,6 +115,7 @@ def test_helm_finds_no_fault(values: Object) -> None:
         ({"image": {"tag": 1.0}}, "/image/tag"),
         ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
         ({"modelPodMonitor": {"interval": "fast"}}, "/modelPodMonitor/interval"),
+        ({"copies": {"secrets": "yes"}}, "/copies/secrets"),
         ({"podAnnotations": {"build": 7}}, "/podAnnotations/build"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name"),
     ],
@@ -127,6 +129,14 @@ def test_wrong_values_are_refused_and_named(values: Object, field: str) -> None:
 def test_the_operator_may_do_what_it_does_and_nothing_else() -> None:
     (role,) = of_kind(rendered(), "ClusterRole")
     assert granted(role["rules"]) == set(used(cluster_wide=True))
+
+
+def test_it_may_touch_secrets_only_where_it_is_to_copy_them() -> None:
+    objects = rendered(copies={"secrets": True})
+    (role,) = of_kind(objects, "ClusterRole")
+    assert granted(role["rules"]) == set(used(cluster_wide=True, secrets=True))
+    assert "--copy-secrets" in arguments(objects)
+    assert "--copy-secrets" not in arguments(rendered())
 
 
 def test_in_some_namespaces_it_has_rights_there_and_nowhere_else() -> None:
