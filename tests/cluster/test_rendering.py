@@ -12,11 +12,12 @@ from modelrollout.api.manifests import covers, fence_of, unless_there
 from modelrollout.api.owner import Rollout
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
+from modelrollout.api.traffic import MOST_COHORTS, HeaderMatch
 from modelrollout.engine.effects import ApplyWorkload, ScaleWorkload, SetTraffic
 from modelrollout.engine.snapshot import Workload
 from modelrollout.traffic.router import router_for
 from modelrollout.workloads import deployment
-from support.rendering import GATEWAY_API, rollout
+from support.rendering import GATEWAY_API, Cluster, rollout
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
@@ -157,6 +158,22 @@ def test_each_write_of_the_service_leaves_exactly_the_selector_it_says(kube: Kub
             subject, SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=weight)
         )
         assert kube.apply(service)["spec"]["selector"] == service["spec"]["selector"]
+
+
+def test_a_route_takes_as_many_cohorts_as_a_strategy_and_a_status_may_name(kube: Kube) -> None:
+    def named(kind: str, count: int) -> tuple[HeaderMatch, ...]:
+        return tuple(HeaderMatch(header="X-Ring", value=f"{kind} {number}") for number in range(count))
+
+    rings = [{"name": "internal", "match": [named("in", 1)[0].to_wire()]}, {"name": "production", "weight": 100}]
+    subject = placed(kube, rollout(traffic=GATEWAY_API, strategy={"ring": {"rings": rings}}))
+    let_in, excluded = named("in", MOST_COHORTS), named("out", 16)
+    traffic = SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, cohort=let_in, excluded=excluded)
+    route, _ = router_for(subject.spec).render(subject, traffic)
+    live = kube.apply(route)
+    assert covers(route, live)
+    seen = router_for(subject.spec).observe(subject, Cluster(live), {})
+    assert seen is not None
+    assert (seen.cohorts, seen.excluded) == ({GREEN: frozenset(let_in)}, frozenset(excluded))
 
 
 def test_hostnames_and_ports_that_leave_the_spec_leave_the_objects(kube: Kube) -> None:

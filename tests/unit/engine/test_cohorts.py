@@ -160,3 +160,18 @@ def test_the_slos_of_a_ring_of_weight_0_are_looked_at() -> None:
     watch = world.reconcile().watch
     assert watch
     assert watch.candidate is Colour.GREEN
+
+
+def test_nobody_is_let_in_on_a_view_from_before_the_way_back() -> None:
+    """The way back changed nothing in the route, so that only the status can tell that the view is old."""
+    world = serving(make_spec(strategy=rings()))
+    world.change(make_spec("2.0.0", strategy=rings()))
+    world.settle()
+    seen, version = world.snapshot(), world.status_version
+    world.change(make_spec("1.0.0", strategy=rings()))
+    world.reconcile()
+    assert world.status.phase is Phase.REVERTING
+    assert seen.route == world.snapshot().route
+    world.now += 5 * SECOND
+    world.carry_out(seen, version)
+    assert not let_in(world)
