@@ -49,8 +49,12 @@ class Rollout:
         *,
         spec: Mapping[str, Any],
         labels: Mapping[str, str] | None = None,
+        **parts: Any,
     ) -> Manifest:
-        """An object of this rollout, in its namespace and with its labels, ready to be applied."""
+        """An object of this rollout, in its namespace and with its labels, ready to be applied.
+
+        `parts` are what it has beside metadata and spec.
+        """
         return stamped(
             {
                 "apiVersion": api_version,
@@ -62,6 +66,7 @@ class Rollout:
                     "ownerReferences": self.owner_references(),
                 },
                 "spec": dict(spec),
+                **parts,
             }
         )
 

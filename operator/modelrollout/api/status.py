@@ -212,13 +212,17 @@ class TimelineEntry(ApiModel):
     at: datetime = Field(description="When it was decided.")
     reason: Annotated[str, Field(max_length=63)] = Field(description="What, in one word: the reason of the event.")
     message: Text = Field(description="What, in a sentence.")
-    stage: Annotated[str, Field(max_length=63)] = Field(description="The stage it happened in.", default="")
-    moved: bool = Field(
-        description="Whether the rollout moved by it, to another stage or out of them; else it is only a note.",
-        default=False,
+    stage: Annotated[str, Field(max_length=63)] = Field(
+        description="The stage that the rollout is in by then; empty outside of stages.", default=""
     )
+    left: Annotated[str, Field(max_length=63)] = Field(
+        description="The stage that it left by this, upwards or back.", default=""
+    )
+    moved: bool = Field(description="Whether the rollout moved by this; else it is only a note.", default=False)
     evidence: list[Evidence] = Field(
-        description="What each SLO said when a stage was left, upwards or back.", default_factory=list, max_length=16
+        description="What each SLO said in the stage that was left, at that moment.",
+        default_factory=list,
+        max_length=16,
     )
 
 
@@ -248,6 +252,11 @@ class AttemptRecord(ApiModel):
     actions: list[ActionRecord] = Field(
         description="RolloutActions, once another attempt has begun.", default_factory=list, max_length=MOST_ACTIONS
     )
+
+    @property
+    def entries(self) -> int:
+        """How many entries there have been, those left out among them: the record only grows."""
+        return self.omitted + len(self.timeline)
 
 
 class ModelRolloutStatus(ApiModel):

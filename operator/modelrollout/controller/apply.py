@@ -25,9 +25,20 @@ from modelrollout.controller.client import (
 )
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
-from modelrollout.controller.kinds import CHILDREN, DEPLOYMENTS, MODEL_ROLLOUTS, PODS, Key, Kind, key_of, kind_of
+from modelrollout.controller.kinds import (
+    CHILDREN,
+    DEPLOYMENTS,
+    MODEL_ROLLOUTS,
+    PODS,
+    ROLLOUT_REPORTS,
+    Key,
+    Kind,
+    key_of,
+    kind_of,
+)
 from modelrollout.controller.observe import Seen, warm_up_subject
 from modelrollout.controller.refusals import Refusal, Refusals
+from modelrollout.controller.reporting import Reports
 from modelrollout.engine.effects import (
     AddFinalizer,
     ApplyServices,
@@ -39,6 +50,7 @@ from modelrollout.engine.effects import (
     ScaleWorkload,
     SetTraffic,
     WarmUp,
+    WriteReport,
     WriteStatus,
 )
 from modelrollout.traffic.router import router_for
@@ -78,6 +90,7 @@ class Applier:
         events: EventRecorder,
         warm_ups: Background[str],
         refusals: Refusals,
+        reports: Reports,
         now: Callable[[], datetime],
     ) -> None:
         self._api = api
@@ -85,6 +98,7 @@ class Applier:
         self._events = events
         self._warm_ups = warm_ups
         self._refusals = refusals
+        self._reports = reports
         self._now = now
         self._applied: dict[Key, dict[tuple[Kind, Key], tuple[str, str]]] = {}
         """By rollout and object: digest of what was there last, and the resourceVersion that had it."""
@@ -118,6 +132,7 @@ class Applier:
         """The rollout is gone."""
         self._refusals.forget(key)
         self._warm_ups.forget(key)
+        self._reports.forget(key)
         self._applied.pop(key, None)
 
     def _tell(self, seen: Seen, effects: Iterable[Effect], outcome: Outcome) -> None:
@@ -164,6 +179,8 @@ class Applier:
                 return await self._set_traffic(seen, effect)
             case WriteStatus():
                 return await self._write_status(seen, effect.status)
+            case WriteReport():
+                return await self._write_report(seen, effect)
             case ApplyServices():
                 return await self._apply(seen, services.render(seen.owner))
             case ApplyWorkload():
@@ -262,6 +279,16 @@ class Applier:
         }
         return await self._write_rollout(seen, self._api.replace_status(manifest))
 
+    async def _write_report(self, seen: Seen, effect: WriteReport) -> bool:
+        """A report that is refused must not hold the deletion of the ModelRollout up."""
+        try:
+            await self._reports.write(seen.owner, effect.record)
+        except RefusedError:
+            if seen.snapshot.deleting:
+                return False
+            raise
+        return True
+
     async def _set_finalizers(self, seen: Seen, finalizers: list[str]) -> bool:
         metadata = {"resourceVersion": seen.resource_version, "finalizers": finalizers}
         return await self._write_rollout(seen, self._api.patch(MODEL_ROLLOUTS, seen.key, {"metadata": metadata}))
@@ -286,7 +313,7 @@ class Applier:
         return bool(plan.disown or plan.delete)
 
     async def _children(self, seen: Seen) -> AsyncIterator[Live]:
-        for kind in CHILDREN:
+        for kind in (*CHILDREN, ROLLOUT_REPORTS):
             selector = f"{kind.selector},{NAME}={seen.key.name}"
             with suppress(NotFoundError):  # the cluster has no such kind
                 async for page in self._api.pages(kind, namespace=seen.key.namespace, selector=selector):

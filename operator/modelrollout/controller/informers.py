@@ -12,6 +12,7 @@ from modelrollout.controller.client import ExpiredError, KubeApi, NotFoundError,
 from modelrollout.controller.kinds import (
     CHILDREN,
     GATEWAYS,
+    GUARDS,
     MODEL_ROLLOUTS,
     WATCHED,
     Key,
@@ -45,7 +46,7 @@ class Informers:
         self._namespaces = namespaces
         self._enqueue = enqueue
         self._metrics = metrics
-        self.kinds = tuple(kind for kind in WATCHED if kind.namespaced or not namespaces)
+        self.kinds = tuple(kind for kind in WATCHED if kind.namespaced or kind in GUARDS or not namespaces)
         self.rollouts = Cache(MODEL_ROLLOUTS, ModelRollout.model_validate)
         self._others: dict[str, Cache[Live]] = {
             kind.kind: Cache(kind, _as_it_is) for kind in self.kinds if kind is not MODEL_ROLLOUTS
@@ -166,6 +167,8 @@ class Informers:
             return [owner] if owner else []
         if kind is GATEWAYS:
             return [rollout for rollout, gateways in self._gateways.items() if key in gateways]
+        if kind in GUARDS:
+            return []  # what it decides is looked at when somebody asks for something
         return list(self._gateways)  # a GatewayClass: any Gateway may be of it
 
     def _note_gateways(self, manifest: Live) -> None:

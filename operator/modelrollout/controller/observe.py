@@ -13,11 +13,13 @@ from modelrollout.api.owner import Rollout
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
+from modelrollout.controller import guard
 from modelrollout.controller.background import Background
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import DEPLOYMENTS, Key
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.refusals import Refusals
+from modelrollout.controller.reporting import Reports
 from modelrollout.engine.effects import ApplyWorkload
 from modelrollout.engine.snapshot import Obstacle, Snapshot, Workload
 from modelrollout.traffic.router import router_for
@@ -64,6 +66,7 @@ class Observer:
         preflights: Background[tuple[Obstacle, ...]],
         warm_ups: Background[str],
         refusals: Refusals,
+        reports: Reports,
         look_again: Callable[[Key, timedelta], None],
         now: Callable[[], datetime],
     ) -> None:
@@ -72,6 +75,7 @@ class Observer:
         self._preflights = preflights
         self._warm_ups = warm_ups
         self._refusals = refusals
+        self._reports = reports
         self._look_again = look_again
         self._now = now
         self._in_the_way_since: dict[Key, dict[Obstacle, datetime]] = {}
@@ -114,6 +118,9 @@ class Observer:
             preflighted=found is not None and not (passing and status.phase is Phase.PREPARING),
             warmed=warmed,
             warm_up_error=warm_up_error,
+            guarded_since=guard.in_force_since(self._informers),
+            reported=self._reports.written(key),
+            report_refused=self._refusals.of_report(key),
             deleting="deletionTimestamp" in metadata,
             has_finalizer=FINALIZER in (metadata.get("finalizers") or []),
         )

@@ -27,6 +27,7 @@ from modelrollout.controller.queue import Priority, WorkQueue
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.reconcile import Reconciler
 from modelrollout.controller.refusals import Refusals
+from modelrollout.controller.reporting import Reports
 from modelrollout.controller.settings import Settings
 from modelrollout.engine.decide import decide
 from modelrollout.engine.snapshot import Obstacle
@@ -83,7 +84,7 @@ class Operator:
         )
 
     def _wired(self, api: KubeApi, readings: ReadingsBoard) -> Reconciler:
-        refusals = Refusals(now=_now)
+        refusals, reports = Refusals(now=_now), Reports(api)
         return Reconciler(
             self._queue,
             observer=Observer(
@@ -92,6 +93,7 @@ class Operator:
                 preflights=self._preflights,
                 warm_ups=self._warm_ups,
                 refusals=refusals,
+                reports=reports,
                 look_again=lambda key, after: self._queue.add_after(key, after.total_seconds()),
                 now=_now,
             ),
@@ -102,6 +104,7 @@ class Operator:
                 events=self._events,
                 warm_ups=self._warm_ups,
                 refusals=refusals,
+                reports=reports,
                 now=_now,
             ),
             events=self._events,

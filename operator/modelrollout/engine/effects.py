@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from modelrollout.api.status import Colour, ModelRolloutStatus
+from modelrollout.api.status import AttemptRecord, Colour, ModelRolloutStatus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +77,16 @@ class WriteStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WriteReport:
+    """The RolloutReport of an attempt, as its record says; behind a write of the status, which fails on a stale view.
+
+    It comes last of all: what a report is refused for must not delay anything.
+    """
+
+    record: AttemptRecord
+
+
+@dataclass(frozen=True, kw_only=True)
 class Emit:
     """An event for people."""
 
@@ -106,6 +116,7 @@ Effect = (
     | SetTraffic
     | WarmUp
     | WriteStatus
+    | WriteReport
     | Emit
     | Release
     | RemoveFinalizer

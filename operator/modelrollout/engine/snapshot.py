@@ -83,5 +83,14 @@ class Snapshot:
     """(colour, attempt) pairs whose ready pods have all answered their warm-up requests."""
     warm_up_error: str = ""
     """Why the last warm-up failed, if it did."""
+    guarded_since: datetime | None = None
+    """Since when the API server checks of each RolloutAction that its author may ask for it; None: it does not.
+
+    What was asked for before that may come from anybody.
+    """
+    reported: frozenset[tuple[int, int]] = frozenset()
+    """(attempt, number of entries) pairs that RolloutReports are known to have."""
+    report_refused: bool = False
+    """The API server refused a RolloutReport a moment ago, and it is not asked again yet."""
     deleting: bool = False
     has_finalizer: bool = True

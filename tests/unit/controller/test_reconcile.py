@@ -78,6 +78,7 @@ async def test_what_it_has_written_is_known_before_the_watches_tell(scene: Scene
         "apply Service scorer-blue",
         "apply Service scorer-green",
         "apply Deployment scorer-blue",
+        "apply RolloutReport scorer-1",
     ]
 
 

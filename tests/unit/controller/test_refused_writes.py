@@ -20,6 +20,8 @@ async def test_deleting_a_rollout_keeps_what_serves_and_forgets_the_rest(scene: 
     assert left == [
         "Deployment scorer-blue",
         "HTTPRoute scorer",
+        "RolloutReport scorer-1",
+        "RolloutReport scorer-2",
         "Service scorer",
         "Service scorer-blue",
         "Service scorer-green",

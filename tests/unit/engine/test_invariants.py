@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, Verdict
+from modelrollout.api.status import AttemptOutcome, Colour, ModelRolloutStatus, Phase, Verdict
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
 from modelrollout.engine.snapshot import Obstacle, Snapshot
 from modelrollout.engine.stages import expand
@@ -118,6 +118,7 @@ class RolloutMachine(RuleBasedStateMachine):
     def status_is_lost(self) -> None:
         """Somebody restores a backup, or deletes the ModelRollout and makes it anew."""
         self.world.status, self.world.status_version = ModelRolloutStatus(), self.world.status_version + 1
+        self.world.history, self.world.reports = {}, {}
 
     @rule()
     def preflight_begins_or_ends(self) -> None:
@@ -228,6 +229,9 @@ class RolloutMachine(RuleBasedStateMachine):
             workloads=dict(world.workloads),
             warmed=set(world.warmed),
             proven=set(world.proven),
+            reports=dict(world.reports),
+            reported=dict(world.reported),
+            history={attempt: list(entries) for attempt, entries in world.history.items()},
             events=[],
             log=[],
         )
@@ -240,12 +244,22 @@ class RolloutMachine(RuleBasedStateMachine):
             world.reconcile()
             world.now += timedelta(seconds=2)
         assert world.gone
+        self._check_reports(world)
         if not world.status.stable:
             return
         assert world.kept
         assert world.share_of(world.kept) == 100
         served = {world.status.stable.colour} | ({world.kept} & answering)
         assert world.kept in served
+
+    def _check_reports(self, world: World) -> None:
+        """Invariant 9: in the end the reports have all that ever happened, once, and how each attempt ended."""
+        for attempt, entries in world.history.items():
+            report = world.reports[attempt]
+            assert report.timeline[: len(entries)] == entries
+            assert report.ended
+            assert report.outcome is not AttemptOutcome.IN_PROGRESS
+            assert report.reason
 
     def _check_rest(self, world: World) -> None:
         """Left alone with good news, every rollout comes to rest, and serves."""
@@ -258,6 +272,7 @@ class RolloutMachine(RuleBasedStateMachine):
         if world.status.stable:
             assert world.share_of(world.status.stable.colour) == 100
             assert world.status.phase is Phase.REVERTED or world.status.stable.version == self.version
+        self._check_reports(world)
         assert splits_by_pods(world.spec) or world.weights is None or set(world.weights.values()) == {0, 100}
 
 
