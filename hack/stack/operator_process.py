@@ -39,25 +39,33 @@ def apply_crds(bed: testbed.Bed) -> None:
 def grant(bed: testbed.Bed, *, namespace: str = "") -> None:
     """Give the user `operator` of the bed the operator's role, in one namespace or in the whole cluster."""
     role = _cluster_role()
-    scope = {"namespace": namespace} if namespace else {}
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
-        "metadata": {"name": "operator", **scope},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
-    }
-    bed.apply(yaml.safe_dump_all([role, binding]))
+    bed.apply(yaml.safe_dump_all([role, _bound(role["metadata"]["name"], namespace)]))
+    if namespace:
+        guards = [rule for rule in role["rules"] if rule["apiGroups"] == ["admissionregistration.k8s.io"]]
+        elsewhere = {**role, "metadata": {"name": "operator-guards"}, "rules": guards}
+        bed.apply(yaml.safe_dump_all([elsewhere, _bound("operator-guards", "")]))
 
 
 def revoke(bed: testbed.Bed) -> None:
     """Take the role in the whole cluster away again."""
-    bed.kubectl("delete", "clusterrolebinding", "operator", "--ignore-not-found")
+    bed.kubectl("delete", "clusterrolebinding", "operator-modelrollout", "--ignore-not-found")
 
 
 def _cluster_role() -> dict[str, Any]:
     objects = yaml.safe_load_all(_MANIFESTS.read_text())
     return next(one for one in objects if one["kind"] == "ClusterRole")
+
+
+def _bound(role: str, namespace: str) -> dict[str, Any]:
+    """A role bound to the user `operator`, in one namespace or in the whole cluster."""
+    scope = {"namespace": namespace} if namespace else {}
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
+        "metadata": {"name": f"operator-{role}", **scope},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
+    }
 
 
 @dataclass
