@@ -18,8 +18,11 @@ MOST_ACTIONS = 64
 MOST_ENTRIES = 64
 """How many entries the timeline of an attempt keeps; what is left out beyond that is counted."""
 
-MOST_RECORDS = 3
-"""How many attempts are remembered: the newest, and those before it whose reports are not written yet."""
+MOST_RECORDS = 16
+"""How many attempts are remembered: the newest, and those before it whose reports are not written yet.
+
+Those before it have no more than MOST_ENTRIES entries together: where reports are refused for long, the oldest go.
+"""
 
 Text = Annotated[str, Field(max_length=1024)]
 
@@ -200,7 +203,7 @@ class Evidence(ApiModel):
     value: float | None = Field(description="The value judged.", default=None)
     limit: float | None = Field(description="The limit it was held against.", default=None)
     samples: int | None = Field(description="Requests counted in the window.", default=None)
-    asked: Annotated[str, Field(max_length=512)] = Field(
+    asked: Annotated[str, Field(max_length=256)] = Field(
         description="What was asked of Prometheus: a built-in metric by name, or the query."
     )
     window: Annotated[str, Field(max_length=63)] = Field(description="How far back requests counted.")

@@ -92,7 +92,10 @@ def _is_known(snapshot: Snapshot, record: AttemptRecord) -> bool:
 def _unreported(snapshot: Snapshot) -> list[AttemptRecord]:
     """Records that a new attempt must not push out yet, with all that the status will forget of them."""
     status = snapshot.status
-    return [_whole(status, one) for one in status.records if _lags(snapshot, one)][-(MOST_RECORDS - 1) :]
+    lagging = [_whole(status, one) for one in status.records if _lags(snapshot, one)][-(MOST_RECORDS - 1) :]
+    while sum(len(one.timeline) for one in lagging) > MOST_ENTRIES:
+        lagging = lagging[1:]
+    return lagging
 
 
 def _whole(status: ModelRolloutStatus, record: AttemptRecord) -> AttemptRecord:
@@ -159,7 +162,7 @@ def _said(slo: SloStatus, spec: Slo) -> Evidence:
         value=slo.value,
         limit=slo.limit,
         samples=slo.samples,
-        asked=(spec.query.value if spec.query else str(spec.metric))[:512],
+        asked=(spec.query.value if spec.query else str(spec.metric))[:256],
         window=spec.window,
     )
 

@@ -57,7 +57,7 @@ def surplus(reports: Iterable[Live]) -> list[Live]:
 
 
 def _written(duration: timedelta) -> str:
-    """A duration as people read it, to the second: 1h2m3s."""
+    """To the second, as people write it: 1h2m3s."""
     minutes, seconds = divmod(int(duration.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
     parts = (f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{seconds}s" if seconds else "")

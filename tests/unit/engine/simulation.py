@@ -246,9 +246,11 @@ class World:
         fresh: list[TimelineEntry] = []
         for record in status.records:
             known = self.history.setdefault(record.attempt, [])
-            assert record.timeline[: len(known)] == known
-            fresh += record.timeline[len(known) :]
-            known += record.timeline[len(known) :]
+            assert record.omitted or record.timeline[: len(known)] == known
+            new = record.timeline[len(record.timeline) + len(known) - record.entries :]
+            fresh += new
+            known += new
+        assert all(entry not in fresh[:place] for place, entry in enumerate(fresh))
         for attempt in {record.attempt for record in self.status.records} - {one.attempt for one in status.records}:
             assert self.reports[attempt].timeline == self.history[attempt]
         if status.records and _place(status) != _place(self.status):

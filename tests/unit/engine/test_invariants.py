@@ -152,8 +152,9 @@ class RolloutMachine(RuleBasedStateMachine):
         """A deposed leader, or a cache that lags: it may repeat a step or make things safer, nothing else."""
         assert self.stale
         seen, version = self.stale
-        self.stale = None
+        self.stale, known = None, dict(self.world.reported)
         self._checked(lambda: self.world.carry_out(seen, version), seen.spec)
+        self.world.reported = known  # what another operator has written is not known to this one
 
     def _checked(self, act: Any, seen: ModelRolloutSpec | None = None) -> None:
         before = self.world.status
