@@ -120,7 +120,7 @@ class Observer:
             warm_up_error=warm_up_error,
             guarded_since=guard.in_force_since(self._informers),
             reported=self._reports.written(key),
-            report_refused=self._refusals.of_report(key),
+            report_refused=self._report_is_refused(key),
             deleting="deletionTimestamp" in metadata,
             has_finalizer=FINALIZER in (metadata.get("finalizers") or []),
         )
@@ -159,6 +159,13 @@ class Observer:
             )
             for message in self._refusals.of_traffic(key, generation=generation)
         ]
+
+    def _report_is_refused(self, key: Key) -> bool:
+        """Whether a report was refused a moment ago; then there is another look when that is over."""
+        again_at = self._refusals.of_report(key)
+        if again_at:
+            self._look_again(key, again_at - self._now())
+        return again_at is not None
 
     def _route_obstacles(self, key: Key, rollout: ModelRollout, owner: Rollout) -> tuple[list[Obstacle], bool]:
         """What the router has seen in the way for longer than a route takes to settle; and whether there is more.

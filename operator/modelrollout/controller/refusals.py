@@ -71,10 +71,11 @@ class Refusals:
             return None
         return refusal if _is_same(refusal.effect, effect) else None
 
-    def of_report(self, key: Key) -> bool:
-        """Whether a report was refused a moment ago."""
-        targets = self._by_key.get(key, {})
-        return any(isinstance(one.effect, WriteReport) and self._now() < one.again_at for one in targets.values())
+    def of_report(self, key: Key) -> datetime | None:
+        """When a report that was refused a moment ago may be asked for again; None when none was."""
+        refusals = self._by_key.get(key, {}).values()
+        again_at = [one.again_at for one in refusals if isinstance(one.effect, WriteReport)]
+        return next((moment for moment in again_at if self._now() < moment), None)
 
     def clear(self, key: Key, *, effect: Effect) -> bool:
         """The effect was carried out: what was said against it is over; true if something was."""
