@@ -20,13 +20,13 @@ def in_force_since(objects: Objects) -> datetime | None:
     Who may change admission policies may also make this one toothless, and is trusted not to.
     """
     policy, binding = (objects.get(kind.kind, "", POLICY) for kind in (POLICIES, POLICY_BINDINGS))
-    if policy is None or binding is None or not _denies(binding["spec"]):
+    if policy is None or binding is None or not _denies_everywhere(binding["spec"]):
         return None
     return max(_created(policy), _created(binding)) + TAKES_EFFECT
 
 
-def _denies(spec: Mapping[str, Any]) -> bool:
-    return spec["policyName"] == POLICY and "Deny" in spec["validationActions"]
+def _denies_everywhere(spec: Mapping[str, Any]) -> bool:
+    return spec["policyName"] == POLICY and "Deny" in spec["validationActions"] and "matchResources" not in spec
 
 
 def _created(live: Live) -> datetime:

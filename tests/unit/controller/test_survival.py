@@ -124,6 +124,11 @@ class Story:
                 if kind == "Service"
             },
             "routes": self._routes(),
+            "reports": {
+                key.name: (manifest["status"]["outcome"], [entry["reason"] for entry in manifest["status"]["timeline"]])
+                for (kind, key), manifest in self.api.objects.items()
+                if kind == "RolloutReport"
+            },
         }
 
 
@@ -155,6 +160,8 @@ async def test_a_promotion_goes_through_all_stages(router: str) -> None:
         ("Idle", ""),
     ]
     end = story.end()
+    stages = ["StageEntered"] * 3
+    assert end["reports"]["scorer-2"] == ("Promoted", ["AttemptStarted", *stages, "Promoted"])
     assert end["deployments"] == {"scorer-blue": 0, "scorer-green": 4}
     assert end["services"] == {"scorer": "green", "scorer-blue": "blue", "scorer-green": "green"}
     assert end["routes"] == ([[0, 1_000_000]] if router == "gateway-api" else [])
