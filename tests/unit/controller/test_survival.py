@@ -69,12 +69,14 @@ class Story:
         await self._live_until(self._is_over)
 
     def _is_over(self) -> bool:
-        """Promoted, or taken back, and the colour that lost has no pods left and no place in the route."""
+        """Promoted, or taken back and reported, and the colour that lost has no pods left and no place in the route."""
         pods = [
             manifest["spec"]["replicas"] for (kind, _), manifest in self.api.objects.items() if kind == "Deployment"
         ]
         known = [weight for route in self._routes() for weight in route if 0 < weight < 1_000_000]
-        return self.status()["phase"] in ("Idle", "Reverted") and sorted(pods) == [0, 4] and not known
+        reported = [len(record["timeline"]) == record["reported"] for record in self.status()["records"]]
+        over = self.status()["phase"] in ("Idle", "Reverted") and reported == [True]
+        return over and sorted(pods) == [0, 4] and not known
 
     def _routes(self) -> list[list[int]]:
         return [
