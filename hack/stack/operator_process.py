@@ -39,33 +39,24 @@ def apply_crds(bed: testbed.Bed) -> None:
 def grant(bed: testbed.Bed, *, namespace: str = "") -> None:
     """Give the user `operator` of the bed the operator's role, in one namespace or in the whole cluster."""
     role = _role("ClusterRole")
-    scope = {"namespace": namespace} if namespace else {}
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
-        "metadata": {"name": "operator", **scope},
-        **_to_the_operator(role),
-    }
-    bed.apply(yaml.safe_dump_all([role, binding]))
+    bed.apply(yaml.safe_dump_all([role, _bound(role, namespace)]))
+    if namespace:
+        guards = [rule for rule in role["rules"] if rule["apiGroups"] == ["admissionregistration.k8s.io"]]
+        elsewhere = {**role, "metadata": {"name": "operator-guards"}, "rules": guards}
+        bed.apply(yaml.safe_dump_all([elsewhere, _bound(elsewhere, "")]))
 
 
 def grant_lease(bed: testbed.Bed, *, namespace: str) -> str:
     """Let several operators of this user agree by a Lease in the namespace; returns the option that names it."""
     role = _role("Role")
     role["metadata"]["namespace"] = namespace
-    binding = {
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": "RoleBinding",
-        "metadata": {"name": role["metadata"]["name"], "namespace": namespace},
-        **_to_the_operator(role),
-    }
-    bed.apply(yaml.safe_dump_all([role, binding]))
+    bed.apply(yaml.safe_dump_all([role, _bound(role, namespace)]))
     return f"--lease={namespace}/modelrollout"
 
 
 def revoke(bed: testbed.Bed) -> None:
     """Take the role in the whole cluster away again."""
-    bed.kubectl("delete", "clusterrolebinding", "operator", "--ignore-not-found")
+    bed.kubectl("delete", "clusterrolebinding", "operator-modelrollout", "--ignore-not-found")
 
 
 def _role(kind: str) -> dict[str, Any]:
@@ -73,14 +64,14 @@ def _role(kind: str) -> dict[str, Any]:
     return next(one for one in objects if one["kind"] == kind)
 
 
-def _to_the_operator(role: dict[str, Any]) -> dict[str, Any]:
-    """The part of a binding that says which role, and whose."""
+def _bound(role: dict[str, Any], namespace: str) -> dict[str, Any]:
+    """A role bound to the user `operator`, in one namespace or in the whole cluster."""
+    name, scope = role["metadata"]["name"], {"namespace": namespace} if namespace else {}
     return {
-        "roleRef": {
-            "apiGroup": "rbac.authorization.k8s.io",
-            "kind": role["kind"],
-            "name": role["metadata"]["name"],
-        },
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
+        "metadata": {"name": f"operator-{name}", **scope},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": role["kind"], "name": name},
         "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
     }
 

@@ -8,13 +8,24 @@ from typing import Any
 import pytest
 
 import testbed
+from modelrollout.controller import guard
+from modelrollout.controller.kinds import GUARDS
 from support.rollouts import valid
 from testbed import gobuild
 from testbed.helm import helm
 from testbed.paths import CHART, REPOSITORY
 
-RIGHTS = [("update", "modelrollouts.modelrollout.io", "status"), ("patch", "httproutes.gateway.networking.k8s.io", "")]
-NO_RIGHTS = [("get", "secrets", ""), ("create", "pods", ""), ("update", "modelrollouts.modelrollout.io", "")]
+RIGHTS = [
+    ("update", "modelrollouts.modelrollout.io", "status"),
+    ("create", "rolloutreports.modelrollout.io", ""),
+    ("patch", "httproutes.gateway.networking.k8s.io", ""),
+]
+NO_RIGHTS = [
+    ("get", "secrets", ""),
+    ("create", "pods", ""),
+    ("update", "modelrollouts.modelrollout.io", ""),
+    ("create", "rolloutactions.modelrollout.io", ""),
+]
 
 
 @pytest.fixture
@@ -124,11 +135,13 @@ def kustomized(bed: testbed.Bed) -> Iterator[None]:
     """The manifests applied as they are, and removed again but for the CRDs."""
     bed.kubectl("apply", "--server-side", "--force-conflicts", f"--kustomize={REPOSITORY / 'manifests'}")
     yield
+    roles = ("modelrollout", "modelrollout-viewer", "modelrollout-operator", "modelrollout-approver")
     bed.kubectl(
         "delete",
         "namespace/modelrollout",
         "clusterrolebinding/modelrollout",
-        "clusterrole/modelrollout",
+        *(f"clusterrole/{role}" for role in roles),
+        *(f"{kind.plural}/{guard.POLICY}" for kind in GUARDS),
         "--wait=false",
     )
 

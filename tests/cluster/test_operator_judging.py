@@ -6,6 +6,7 @@ import pytest
 from kubernetes.client import ApiClient
 
 import testbed
+from stack.history import Object
 from stack.operator_process import OperatorProcess, eventually, grant, running
 from stack.rollout import Rollout
 
@@ -48,6 +49,28 @@ def test_a_candidate_above_its_limit_is_taken_back(operator: OperatorProcess, ro
     assert status["lastRevert"]["stage"] == "canary-20"
     assert rollout.get("service", "scorer")["spec"]["selector"]["modelrollout.io/colour"] == before
     assert operator.metric("modelrollout_breach_to_route_seconds_count") == 1
+
+
+def test_kubectl_alone_says_why_a_version_was_taken_back(
+    bed: testbed.Bed, operator: OperatorProcess, rollout: Rollout
+) -> None:
+    rollout.apply("1.0.0")
+    rollout.serves("1.0.0")
+    rollout.apply("2.0.0", slos=[_slo(limit="0.5")])
+    rollout.wait_for(lambda status: status["phase"] == "Reverted", "the candidate to be taken back")
+    told = eventually(lambda: _ended_report(rollout, "scorer-2"), "the report")
+    (back,) = (entry for entry in told["timeline"] if entry["reason"] == "Reverting")
+    (said,) = back["evidence"]
+    assert (back["left"], said["name"], said["verdict"]) == ("canary-20", "one", "Breach")
+    assert (said["value"], said["limit"], said["asked"]) == (1, 0.5, ALWAYS_ONE)
+    described = bed.kubectl("describe", "mrr", "scorer-2", f"--namespace={rollout.namespace}")
+    for word in ("Reverted", "SLOBreached", "canary-20", ALWAYS_ONE, "breached 2 times in a row"):
+        assert word in described
+
+
+def _ended_report(rollout: Rollout, name: str) -> Object | None:
+    told: Object = rollout.get("mrr", name)["status"]
+    return told if "ended" in told else None
 
 
 def test_without_an_answer_nothing_moves_until_there_is_one(

@@ -9,6 +9,9 @@
 - apiGroups: [modelrollout.io]
   resources: [modelrollouts/status, rolloutactions/status]
   verbs: [update]
+- apiGroups: [modelrollout.io]
+  resources: [rolloutreports]
+  verbs: [list, create, patch, delete]
 # To own objects (deletionPolicy: Delete) where the API server asks for the right to block the deletion of their owner.
 - apiGroups: [modelrollout.io]
   resources: [modelrollouts/finalizers]
@@ -51,6 +54,27 @@
 - apiGroups: [apiextensions.k8s.io]
   resources: [customresourcedefinitions]
   verbs: [list, watch]
+{{ include "modelrollout.guardRules" . }}
+{{- end }}
+
+{{/* Whether the API server checks who asks for what: without that, approvals are not believed. */}}
+{{- define "modelrollout.guardRules" -}}
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [validatingadmissionpolicies, validatingadmissionpolicybindings]
+  verbs: [list, watch]
+{{- end }}
+
+{{/* What it takes to see what is to be approved and to ask for the verbs given. */}}
+{{- define "modelrollout.approverRules" -}}
+- apiGroups: [modelrollout.io]
+  resources: [modelrollouts, rolloutreports]
+  verbs: [get, list, watch]
+- apiGroups: [modelrollout.io]
+  resources: [rolloutactions]
+  verbs: [get, list, watch, create]
+- apiGroups: [modelrollout.io]
+  resources: [modelrollouts]
+  verbs: {{ toJson . }}
 {{- end }}
 
 {{/* In its own namespace: to agree with the other replicas on the one that acts. Nobody can be allowed to create by name. */}}

@@ -33,6 +33,7 @@ from modelrollout.controller.kinds import (
     MODEL_ROLLOUTS,
     PODS,
     ROLLOUT_ACTIONS,
+    ROLLOUT_REPORTS,
     Key,
     Kind,
     key_of,
@@ -40,6 +41,7 @@ from modelrollout.controller.kinds import (
 )
 from modelrollout.controller.observe import Seen, warm_up_subject
 from modelrollout.controller.refusals import Refusal, Refusals
+from modelrollout.controller.reporting import Reports
 from modelrollout.engine.effects import (
     AddFinalizer,
     AnswerAction,
@@ -53,6 +55,7 @@ from modelrollout.engine.effects import (
     ScaleWorkload,
     SetTraffic,
     WarmUp,
+    WriteReport,
     WriteStatus,
 )
 from modelrollout.traffic.router import router_for
@@ -92,6 +95,7 @@ class Applier:
         events: EventRecorder,
         warm_ups: Background[str],
         refusals: Refusals,
+        reports: Reports,
         now: Callable[[], datetime],
     ) -> None:
         self._api = api
@@ -99,6 +103,7 @@ class Applier:
         self._events = events
         self._warm_ups = warm_ups
         self._refusals = refusals
+        self._reports = reports
         self._now = now
         self._applied: dict[Key, dict[tuple[Kind, Key], tuple[str, str]]] = {}
         """By rollout and object: digest of what was there last, and the resourceVersion that had it."""
@@ -133,6 +138,7 @@ class Applier:
         """The rollout is gone."""
         self._refusals.forget(key)
         self._warm_ups.forget(key)
+        self._reports.forget(key)
         self._applied.pop(key, None)
         self._attempts.forget(key)
 
@@ -173,13 +179,15 @@ class Applier:
             event = Emit(type="Warning", reason="WriteRefused", message=message)
             self._events.emit(seen.rollout.metadata, event, attempt=outcome.status.attempt)
 
-    async def _one(self, seen: Seen, effect: Effect, outcome: Outcome) -> bool:
+    async def _one(self, seen: Seen, effect: Effect, outcome: Outcome) -> bool:  # noqa: PLR0912 - one for each effect
         """Carry one effect out; true if it changed anything in the cluster."""
         match effect:
             case SetTraffic():
                 return await self._set_traffic(seen, effect)
             case WriteStatus():
                 return await self._write_status(seen, effect.status)
+            case WriteReport():
+                return await self._write_report(seen, effect)
             case ApplyServices():
                 return await self._apply(seen, services.render(seen.owner))
             case ApplyWorkload():
@@ -321,6 +329,16 @@ class Applier:
             await self._informers.refresh(ROLLOUT_ACTIONS, key)
         return True
 
+    async def _write_report(self, seen: Seen, effect: WriteReport) -> bool:
+        """A report that is refused must not hold the deletion of the ModelRollout up."""
+        try:
+            await self._reports.write(seen.owner, effect.record)
+        except RefusedError:
+            if seen.snapshot.deleting:
+                return False
+            raise
+        return True
+
     async def _set_finalizers(self, seen: Seen, finalizers: list[str]) -> bool:
         metadata = {"resourceVersion": seen.resource_version, "finalizers": finalizers}
         return await self._write_rollout(seen, self._api.patch(MODEL_ROLLOUTS, seen.key, {"metadata": metadata}))
@@ -345,7 +363,7 @@ class Applier:
         return bool(plan.disown or plan.delete)
 
     async def _children(self, seen: Seen) -> AsyncIterator[Live]:
-        for kind in (kind for kind in CHILDREN if kind in self._informers.kinds):
+        for kind in (*(kind for kind in CHILDREN if kind in self._informers.kinds), ROLLOUT_REPORTS):
             selector = f"{kind.selector},{NAME}={seen.key.name}"
             with suppress(NotFoundError):  # the cluster has no such kind
                 async for page in self._api.pages(kind, namespace=seen.key.namespace, selector=selector):

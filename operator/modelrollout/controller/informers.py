@@ -14,6 +14,7 @@ from modelrollout.controller.kinds import (
     CHILDREN,
     CONTROLLER_REVISIONS,
     GATEWAYS,
+    GUARDS,
     MODEL_ROLLOUTS,
     ROLLOUT_ACTIONS,
     SECRETS,
@@ -51,7 +52,9 @@ class Informers:
         self._enqueue = enqueue
         self._metrics = metrics
         self.kinds = tuple(
-            kind for kind in WATCHED if (kind.namespaced or not namespaces) and (copy_secrets or kind is not SECRETS)
+            kind
+            for kind in WATCHED
+            if (kind.namespaced or kind in GUARDS or not namespaces) and (copy_secrets or kind is not SECRETS)
         )
         self.rollouts = Cache(MODEL_ROLLOUTS, ModelRollout.model_validate)
         self._others: dict[str, Cache[Live]] = {
@@ -196,6 +199,8 @@ class Informers:
             return [owner] if owner else []
         if kind is GATEWAYS:
             return [rollout for rollout, gateways in self._gateways.items() if key in gateways]
+        if kind in GUARDS:
+            return []  # what it decides is looked at when somebody asks for something
         return list(self._gateways)  # a GatewayClass: any Gateway may be of it
 
     def _note(self, kind: Kind, manifest: Live) -> None:

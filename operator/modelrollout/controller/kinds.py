@@ -48,10 +48,14 @@ class Kind:
 
 
 _OURS = f"{MANAGED_BY}={MANAGER}"
+_PART_OF_US = "app.kubernetes.io/name=modelrollout"
+"""What is installed with the operator, by Helm or otherwise."""
+_ADMISSION = "admissionregistration.k8s.io/v1"
 _GATEWAY_API = "gateway.networking.k8s.io/v1"
 
 MODEL_ROLLOUTS = Kind(API_VERSION, "ModelRollout", "modelrollouts")
 ROLLOUT_ACTIONS = Kind(API_VERSION, "RolloutAction", "rolloutactions")
+ROLLOUT_REPORTS = Kind(API_VERSION, "RolloutReport", "rolloutreports", selector=_OURS)
 DEPLOYMENTS = Kind("apps/v1", "Deployment", "deployments", selector=_OURS)
 SERVICES = Kind("v1", "Service", "services", selector=_OURS)
 CONTROLLER_REVISIONS = Kind("apps/v1", "ControllerRevision", "controllerrevisions", selector=_OURS)
@@ -61,6 +65,16 @@ SECRETS = Kind("v1", "Secret", "secrets", selector=_OURS)
 HTTP_ROUTES = Kind(_GATEWAY_API, "HTTPRoute", "httproutes", selector=_OURS)
 GATEWAYS = Kind(_GATEWAY_API, "Gateway", "gateways")
 GATEWAY_CLASSES = Kind(_GATEWAY_API, "GatewayClass", "gatewayclasses", namespaced=False)
+POLICIES = Kind(
+    _ADMISSION, "ValidatingAdmissionPolicy", "validatingadmissionpolicies", namespaced=False, selector=_PART_OF_US
+)
+POLICY_BINDINGS = Kind(
+    _ADMISSION,
+    "ValidatingAdmissionPolicyBinding",
+    "validatingadmissionpolicybindings",
+    namespaced=False,
+    selector=_PART_OF_US,
+)
 PODS = Kind("v1", "Pod", "pods")
 EVENTS = Kind("events.k8s.io/v1", "Event", "events")
 LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
@@ -68,9 +82,10 @@ LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
 CHILDREN = (DEPLOYMENTS, SERVICES, HTTP_ROUTES, CONTROLLER_REVISIONS, CONFIG_MAPS, SECRETS)
 COPIED = {kind.kind: kind for kind in (CONFIG_MAPS, SECRETS)}
 """By name: what templates name and attempts get copies of."""
-WATCHED = (MODEL_ROLLOUTS, ROLLOUT_ACTIONS, *CHILDREN, GATEWAYS, GATEWAY_CLASSES)
+GUARDS = (POLICIES, POLICY_BINDINGS)
+WATCHED = (MODEL_ROLLOUTS, ROLLOUT_ACTIONS, *CHILDREN, GATEWAYS, GATEWAY_CLASSES, *GUARDS)
 
-_BY_NAME = {(kind.api_version, kind.kind): kind for kind in (*WATCHED, PODS, EVENTS, LEASES)}
+_BY_NAME = {(kind.api_version, kind.kind): kind for kind in (*WATCHED, ROLLOUT_REPORTS, PODS, EVENTS, LEASES)}
 
 
 def kind_of(manifest: Live) -> Kind:

@@ -15,11 +15,13 @@ from modelrollout.api.owner import Rollout
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
+from modelrollout.controller import guard
 from modelrollout.controller.background import Background
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import DEPLOYMENTS, Key
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.refusals import Refusals
+from modelrollout.controller.reporting import Reports
 from modelrollout.controller.sources import Sources
 from modelrollout.engine.effects import ApplyWorkload
 from modelrollout.engine.revision import revision_of
@@ -72,6 +74,7 @@ class Observer:
         warm_ups: Background[str],
         refusals: Refusals,
         sources: Sources,
+        reports: Reports,
         look_again: Callable[[Key, timedelta], None],
         now: Callable[[], datetime],
     ) -> None:
@@ -81,6 +84,7 @@ class Observer:
         self._warm_ups = warm_ups
         self._refusals = refusals
         self._sources = sources
+        self._reports = reports
         self._look_again = look_again
         self._now = now
         self._in_the_way_since: dict[Key, dict[Obstacle, datetime]] = {}
@@ -152,6 +156,9 @@ class Observer:
             warmed=warmed,
             warm_up_error=warm_up_error,
             actions=self._asked(key),
+            guarded_since=guard.in_force_since(self._informers),
+            reported=self._reports.written(key),
+            report_refused=self._report_is_refused(key),
             deleting="deletionTimestamp" in metadata,
             has_finalizer=FINALIZER in (metadata.get("finalizers") or []),
         )
@@ -162,7 +169,9 @@ class Observer:
         for action in self._informers.asked(key):
             with suppress(ValidationError):
                 spec = RolloutActionSpec.model_validate(action["spec"])
-                asked.append(Asked(uid=action["metadata"]["uid"], name=action["metadata"]["name"], spec=spec))
+                metadata = action["metadata"]
+                created = datetime.fromisoformat(metadata["creationTimestamp"])
+                asked.append(Asked(uid=metadata["uid"], name=metadata["name"], created=created, spec=spec))
         return tuple(asked)
 
     def _workloads(self, key: Key, generation: int) -> Mapping[Colour, Workload]:
@@ -199,6 +208,13 @@ class Observer:
             )
             for message in self._refusals.of_traffic(key, generation=generation)
         ]
+
+    def _report_is_refused(self, key: Key) -> bool:
+        """Whether a report was refused a moment ago; then there is another look when that is over."""
+        again_at = self._refusals.of_report(key)
+        if again_at:
+            self._look_again(key, again_at - self._now())
+        return again_at is not None
 
     def _route_obstacles(self, key: Key, rollout: ModelRollout, owner: Rollout) -> tuple[list[Obstacle], bool]:
         """What the router has seen in the way for longer than a route takes to settle; and whether there is more.

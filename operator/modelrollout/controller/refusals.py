@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from modelrollout.controller.kinds import Key
-from modelrollout.engine.effects import ApplyServices, ApplyWorkload, Effect, ScaleWorkload, SetTraffic, WriteStatus
+from modelrollout.engine.effects import (
+    ApplyServices,
+    ApplyWorkload,
+    Effect,
+    ScaleWorkload,
+    SetTraffic,
+    WriteReport,
+    WriteStatus,
+)
 
 _FIRST_PAUSE = timedelta(seconds=1)
 _LONGEST_PAUSE = timedelta(seconds=30)
@@ -62,6 +70,12 @@ class Refusals:
         if refusal is None or refusal.generation != generation or self._now() >= refusal.again_at:
             return None
         return refusal if _is_same(refusal.effect, effect) else None
+
+    def of_report(self, key: Key) -> datetime | None:
+        """When a report that was refused a moment ago may be asked for again; None when none was."""
+        refusals = self._by_key.get(key, {}).values()
+        again_at = [one.again_at for one in refusals if isinstance(one.effect, WriteReport)]
+        return next((moment for moment in again_at if self._now() < moment), None)
 
     def clear(self, key: Key, *, effect: Effect) -> bool:
         """The effect was carried out: what was said against it is over; true if something was."""

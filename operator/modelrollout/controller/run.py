@@ -28,6 +28,7 @@ from modelrollout.controller.queue import Priority, WorkQueue
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.reconcile import Reconciler
 from modelrollout.controller.refusals import Refusals
+from modelrollout.controller.reporting import Reports
 from modelrollout.controller.settings import Settings
 from modelrollout.controller.sources import Sources
 from modelrollout.engine.decide import decide
@@ -116,7 +117,7 @@ class Operator:
         )
 
     def _wired(self, api: KubeApi, readings: ReadingsBoard) -> Reconciler:
-        refusals = Refusals(now=_now)
+        refusals, reports = Refusals(now=_now), Reports(api)
         return Reconciler(
             self._queue,
             observer=Observer(
@@ -126,6 +127,7 @@ class Operator:
                 warm_ups=self._warm_ups,
                 refusals=refusals,
                 sources=self._sources,
+                reports=reports,
                 look_again=lambda key, after: self._queue.add_after(key, after.total_seconds()),
                 now=_now,
             ),
@@ -136,6 +138,7 @@ class Operator:
                 events=self._events,
                 warm_ups=self._warm_ups,
                 refusals=refusals,
+                reports=reports,
                 now=_now,
             ),
             events=self._events,

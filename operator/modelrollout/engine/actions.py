@@ -57,7 +57,7 @@ def hear(snapshot: Snapshot, now: datetime) -> Move | None:
     kept = _kept(snapshot, now)
     if asked is None or len(kept) == MOST_ACTIONS:
         return None
-    answer = _answer(snapshot, asked.spec, now)
+    answer = _answer(snapshot, asked, now)
     outcome = ActionOutcome.APPLIED if isinstance(answer, _Applied) else ActionOutcome.REFUSED
     record = ActionRecord(
         uid=asked.uid,
@@ -104,12 +104,18 @@ def _told(asked: Asked, answer: _Answer) -> Emit:
     return normal(Reason.ACTION_APPLIED, text)
 
 
-def _answer(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
-    """An action is for the attempt that was seen; only the kill switch works whatever has happened since."""
-    attempt = snapshot.status.attempt
-    if asked.attempt != attempt and asked.action is not ActionKind.KILL:
-        return _Refused(f"it was asked of attempt {asked.attempt}, and the newest one is {attempt}")
-    return _VERBS[asked.action](snapshot, asked, now)
+def _answer(snapshot: Snapshot, asked: Asked, now: datetime) -> _Answer:
+    """An action is for the attempt that was seen; only the kill switch works whatever has happened since.
+
+    Who consents has to be who they say. What else is asked for was allowed by whoever may create RolloutActions.
+    """
+    spec, attempt = asked.spec, snapshot.status.attempt
+    if spec.attempt != attempt and spec.action is not ActionKind.KILL:
+        return _Refused(f"it was asked of attempt {spec.attempt}, and the newest one is {attempt}")
+    is_checked = snapshot.guarded_since is not None and asked.created >= snapshot.guarded_since
+    if spec.action in (ActionKind.APPROVE, ActionKind.SIGN_OFF) and not is_checked:
+        return _Refused(UNGUARDED)
+    return _VERBS[spec.action](snapshot, spec, now)
 
 
 def _word(asked: RolloutActionSpec, now: datetime) -> Word:
@@ -124,8 +130,6 @@ def _because(asked: RolloutActionSpec) -> str:
 
 
 def _approve(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
-    if not snapshot.approvals_guarded:
-        return _Refused(UNGUARDED)
     stage = _stage(snapshot, asked)
     if isinstance(stage, _Refused):
         return stage

@@ -14,6 +14,7 @@ from modelrollout.engine.idle import idle
 from modelrollout.engine.move import Move
 from modelrollout.engine.preparing import preparing, unreachable_obstacle
 from modelrollout.engine.progressing import progressing
+from modelrollout.engine.records import recorded, reports, reports_noted
 from modelrollout.engine.reverting import reverting
 from modelrollout.engine.slos import judged_stage
 from modelrollout.engine.snapshot import Snapshot
@@ -29,7 +30,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     `wake_at`, and at every new reading of what is watched; calling too often does no harm.
     """
     if snapshot.deleting and not drains_first(snapshot):
-        return Decision(effects=tuple(deleting(snapshot)))
+        return Decision(effects=tuple(deleting(snapshot, now)))
     if not snapshot.has_finalizer:
         return Decision(effects=(AddFinalizer(),), wake_at=now)
     if _is_about_to_know(snapshot):
@@ -37,9 +38,10 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     noted = note_pause(follow_spec(_with_own_obstacles(snapshot)), now)
     move = _move_on(noted, now)
     status, told = report(noted, move, now)
-    status = with_history(noted, status)
+    status = reports_noted(snapshot, with_history(noted, status))
+    effects = (*effects_for(snapshot, status, now), *answers(snapshot, status), *move.events, *told)
     return Decision(
-        effects=(*effects_for(snapshot, status, now), *answers(snapshot, status), *move.events, *told),
+        effects=(*effects, *reports(snapshot, status, effects)),
         wake_at=_wake_at(move, now),
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,
@@ -57,6 +59,7 @@ def _move_on(snapshot: Snapshot, now: datetime) -> Move:
     events: tuple[Emit, ...] = ()
     while True:
         move = _move(snapshot, now)
+        move = replace(move, status=recorded(snapshot, move, now))
         events += move.events
         if not move.moved:
             return replace(move, events=events)

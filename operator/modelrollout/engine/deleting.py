@@ -7,6 +7,7 @@ from modelrollout.api.status import Colour, Phase
 from modelrollout.engine.effects import Effect, Release, RemoveFinalizer, SetTraffic
 from modelrollout.engine.move import Move, answering_pods, only_candidate_serves, serving_colour
 from modelrollout.engine.reasons import Reason
+from modelrollout.engine.records import last_reports
 from modelrollout.engine.reverting import at_once, reverting
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import revert
@@ -31,16 +32,18 @@ def taking_back(snapshot: Snapshot, now: datetime) -> Move:
     return revert(snapshot, candidate, now, reason=Reason.DELETED, message=message, may_retry=True)
 
 
-def deleting(snapshot: Snapshot) -> list[Effect]:
-    """Traffic to what stays, then ownership off it, then let go."""
+def deleting(snapshot: Snapshot, now: datetime) -> list[Effect]:
+    """Traffic to what stays, then the last word on it, then ownership off it, then let go."""
     if not snapshot.has_finalizer:
         return []
+    keeps_reports = snapshot.spec.deletion_policy is DeletionPolicy.RETAIN
+    told = last_reports(snapshot, now) if keeps_reports else []
     stays = _what_stays(snapshot)
     if stays is None:
-        return [Release(keep=None), RemoveFinalizer()]
+        return [*told, Release(keep=None), RemoveFinalizer()]
     colour, attempt = stays
     token = snapshot.route.token if snapshot.route else None
-    return [SetTraffic(stable=colour, attempt=attempt, token=token), Release(keep=colour), RemoveFinalizer()]
+    return [SetTraffic(stable=colour, attempt=attempt, token=token), *told, Release(keep=colour), RemoveFinalizer()]
 
 
 def _what_stays(snapshot: Snapshot) -> tuple[Colour, int] | None:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from modelrollout.api.action import ActionOutcome
-from modelrollout.api.status import Colour, ModelRolloutStatus
+from modelrollout.api.status import AttemptRecord, Colour, ModelRolloutStatus
 from modelrollout.api.traffic import HeaderMatch
 
 
@@ -95,6 +95,16 @@ class WriteStatus:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WriteReport:
+    """The RolloutReport of an attempt, as its record says; behind a write of the status, which fails on a stale view.
+
+    It comes last of all: what a report is refused for must not delay anything.
+    """
+
+    record: AttemptRecord
+
+
+@dataclass(frozen=True, kw_only=True)
 class Emit:
     """An event for people."""
 
@@ -136,6 +146,7 @@ Effect = (
     | SetTraffic
     | WarmUp
     | WriteStatus
+    | WriteReport
     | Emit
     | AnswerAction
     | Release

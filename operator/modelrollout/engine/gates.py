@@ -22,7 +22,7 @@ def gate(snapshot: Snapshot, candidate: ColourStatus, stages: Sequence[Stage]) -
         return None
     message = "; ".join(missing)
     asks_people = any(wanted_approvals(snapshot, candidate, stage) for stage in stages)
-    if asks_people and not snapshot.approvals_guarded:
+    if asks_people and snapshot.guarded_since is None:
         message = f"{message}; {UNGUARDED}"
     return Waiting(reason=Reason.AWAITING_APPROVAL, message=message, needs_person=True)
 

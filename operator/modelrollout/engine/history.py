@@ -1,6 +1,6 @@
 """The attempts that can be gone back to: what became of each, and which are forgotten."""
 
-from modelrollout.api.status import AttemptOutcome, ColourStatus, HistoryEntry, ModelRolloutStatus
+from modelrollout.api.status import ColourStatus, HistoryEntry, HistoryOutcome, ModelRolloutStatus
 from modelrollout.engine.move import evolve
 from modelrollout.engine.snapshot import Snapshot
 
@@ -27,15 +27,15 @@ def _known(snapshot: Snapshot, status: ModelRolloutStatus) -> list[HistoryEntry]
     }
     entries |= {entry.attempt: entry for entry in status.history}
     if status.candidate:
-        _note(entries, status.candidate, outcome=AttemptOutcome.ON_TRIAL)
+        _note(entries, status.candidate, outcome=HistoryOutcome.ON_TRIAL)
     failed = status.last_revert
     if failed and failed.attempt in entries:
-        outcome = {"outcome": AttemptOutcome.REVERTED, "reason": failed.reason}
+        outcome = {"outcome": HistoryOutcome.REVERTED, "reason": failed.reason}
         entries[failed.attempt] = evolve(entries[failed.attempt], **outcome)
     if status.previous:
-        _note(entries, status.previous, outcome=AttemptOutcome.PROMOTED)
+        _note(entries, status.previous, outcome=HistoryOutcome.PROMOTED)
     if status.stable:
-        _note(entries, status.stable, outcome=AttemptOutcome.PROMOTED, reason="", promoted_at=status.stable.since)
+        _note(entries, status.stable, outcome=HistoryOutcome.PROMOTED, reason="", promoted_at=status.stable.since)
     return list(entries.values())
 
 

@@ -94,6 +94,7 @@ class Asked:
 
     uid: str
     name: str
+    created: datetime
     spec: RolloutActionSpec
 
 
@@ -122,7 +123,14 @@ class Snapshot:
     """Why the last warm-up failed, if it did."""
     actions: tuple[Asked, ...] = ()
     """What people ask for, oldest first."""
-    approvals_guarded: bool = True
-    """Whether the API server looks at who approves; approvals that anybody could have written are worth nothing."""
+    guarded_since: datetime | None = None
+    """Since when the API server checks of each RolloutAction that its author may ask for it; None: it does not.
+
+    What was asked for before that may come from anybody.
+    """
+    reported: frozenset[tuple[int, int]] = frozenset()
+    """(attempt, number of entries) pairs that RolloutReports are known to have."""
+    report_refused: bool = False
+    """The API server refused a RolloutReport a moment ago, and it is not asked again yet."""
     deleting: bool = False
     has_finalizer: bool = True

@@ -7,6 +7,7 @@ from typing import Any
 from modelrollout.api.labels import colour_name
 from modelrollout.api.objects import Live
 from modelrollout.api.owner import Rollout
+from modelrollout.api.spec import DeletionPolicy
 from modelrollout.engine.effects import Release
 
 
@@ -23,20 +24,28 @@ class Plan:
 def plan(rollout: Rollout, effect: Release, objects: Iterable[Live]) -> Plan:
     """Keep what serves and delete the other colour's pods; with nothing to keep, everything goes.
 
+    Reports are evidence, and stay under Retain even when there is nothing else to keep.
+
     Both Services stay: a route that refers to a Service which is gone is no longer whole, even where its weight is 0.
 
     Args:
-        objects: Deployments, Services and routes of this rollout as they are now. The patches hold only for these very
-            versions of them, since a merge patch replaces the whole list of owners.
+        objects: Deployments, Services, routes and reports of this rollout as they are now. The patches hold only for
+            these very versions of them, since a merge patch replaces the whole list of owners.
     """
     present = tuple(objects)
-    if effect.keep is None:
-        return Plan(disown=(), delete=present)
-    parked = colour_name(rollout.name, effect.keep.other)
-    going = tuple(one for one in present if one["kind"] == "Deployment" and one["metadata"]["name"] == parked)
+    going = tuple(one for one in present if _goes(rollout, effect, one))
     staying = (one for one in present if one not in going)
     owned = (one for one in staying if rollout.uid in _owners(one))
     return Plan(disown=tuple((one, _without_owner(one, rollout.uid)) for one in owned), delete=going)
+
+
+def _goes(rollout: Rollout, effect: Release, one: Live) -> bool:
+    if one["kind"] == "RolloutReport":
+        return rollout.spec.deletion_policy is DeletionPolicy.DELETE
+    if effect.keep is None:
+        return True
+    parked = ("Deployment", colour_name(rollout.name, effect.keep.other))
+    return (one["kind"], one["metadata"]["name"]) == parked
 
 
 def _owners(live: Live) -> set[str]:

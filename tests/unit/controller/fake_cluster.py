@@ -37,6 +37,7 @@ from modelrollout.controller.queue import Backoff, Priority, Schedule, WorkQueue
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.reconcile import Reconciler
 from modelrollout.controller.refusals import Refusals
+from modelrollout.controller.reporting import Reports
 from modelrollout.controller.sources import Sources
 from modelrollout.engine.decide import decide
 from modelrollout.engine.effects import Watch
@@ -272,7 +273,7 @@ class Operator:
         self.events = EventRecorder(api, instance="test", metrics=self.metrics, now=clock.now)
         warm_ups: Background[str] = Background(queue, done=lambda problem: not problem)
         preflights: Background[tuple[Obstacle, ...]] = Background(queue, done=lambda obstacles: not obstacles)
-        refusals = Refusals(now=clock.now)
+        refusals, reports = Refusals(now=clock.now), Reports(api)
         self.reconciler = Reconciler(
             queue,
             observer=Observer(
@@ -282,6 +283,7 @@ class Operator:
                 warm_ups=warm_ups,
                 refusals=refusals,
                 sources=self.sources,
+                reports=reports,
                 look_again=lambda key, after: self.queue.add_after(key, after.total_seconds()),
                 now=clock.now,
             ),
@@ -292,6 +294,7 @@ class Operator:
                 events=self.events,
                 warm_ups=warm_ups,
                 refusals=refusals,
+                reports=reports,
                 now=clock.now,
             ),
             events=self.events,

@@ -79,6 +79,7 @@ async def test_what_it_has_written_is_known_before_the_watches_tell(scene: Scene
         "apply Service scorer-green",
         "apply ControllerRevision scorer-1",
         "apply Deployment scorer-blue",
+        "apply RolloutReport scorer-1",
     ]
 
 

@@ -22,6 +22,8 @@ async def test_deleting_a_rollout_keeps_what_serves_and_forgets_the_rest(scene: 
         "ControllerRevision scorer-2",
         "Deployment scorer-blue",
         "HTTPRoute scorer",
+        "RolloutReport scorer-1",
+        "RolloutReport scorer-2",
         "Service scorer",
         "Service scorer-blue",
         "Service scorer-green",

@@ -73,12 +73,14 @@ class Story:
         await self.live_until(self._is_over)
 
     def _is_over(self) -> bool:
-        """Promoted, or taken back, and the colour that lost has no pods left and no place in the route."""
+        """Promoted, or taken back and reported, and the colour that lost has no pods left and no place in the route."""
         pods = [
             manifest["spec"]["replicas"] for (kind, _), manifest in self.api.objects.items() if kind == "Deployment"
         ]
         known = [weight for route in self._routes() for weight in route if 0 < weight < 1_000_000]
-        return self.status()["phase"] in ("Idle", "Reverted") and sorted(pods) == [0, 4] and not known
+        reported = [len(record["timeline"]) == record["reported"] for record in self.status()["records"]]
+        over = self.status()["phase"] in ("Idle", "Reverted") and reported == [True]
+        return over and sorted(pods) == [0, 4] and not known
 
     def _routes(self) -> list[list[int]]:
         return [
@@ -128,6 +130,11 @@ class Story:
                 if kind == "Service"
             },
             "routes": self._routes(),
+            "reports": {
+                key.name: (manifest["status"]["outcome"], [entry["reason"] for entry in manifest["status"]["timeline"]])
+                for (kind, key), manifest in self.api.objects.items()
+                if kind == "RolloutReport"
+            },
         }
 
 
@@ -196,6 +203,8 @@ async def test_a_promotion_goes_through_all_stages(router: str) -> None:
         ("Idle", ""),
     ]
     end = story.end()
+    stages = ["StageEntered"] * 3
+    assert end["reports"]["scorer-2"] == ("Promoted", ["AttemptStarted", *stages, "Promoted"])
     assert end["deployments"] == {"scorer-blue": 0, "scorer-green": 4}
     assert end["services"] == {"scorer": "green", "scorer-blue": "blue", "scorer-green": "green"}
     assert end["routes"] == ([[0, 1_000_000]] if router == "gateway-api" else [])

@@ -10,7 +10,16 @@ from typing import Any
 
 from modelrollout.api.action import RolloutActionSpec
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase, SloStatus, Verdict
+from modelrollout.api.status import (
+    AttemptRecord,
+    Colour,
+    ColourStatus,
+    ModelRolloutStatus,
+    Phase,
+    SloStatus,
+    TimelineEntry,
+    Verdict,
+)
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine import effects as fx
 from modelrollout.engine.capacity import share, splits_by_pods
@@ -79,6 +88,11 @@ class World:
     gone: bool = False
     kept: Colour | None = None
     watch: fx.Watch | None = None
+    reports: dict[int, AttemptRecord] = field(default_factory=dict)
+    reported: dict[int, int] = field(default_factory=dict)
+    """What this life of the operator knows to be in them."""
+    history: dict[int, list[TimelineEntry]] = field(default_factory=dict)
+    """Every entry that a status has had, by attempt."""
     events: list[fx.Emit] = field(default_factory=list)
     log: list[fx.Effect] = field(default_factory=list)
 
@@ -100,9 +114,10 @@ class World:
             preflighted=self.preflighted,
             warmed=frozenset(self.warmed),
             actions=tuple(self.asked),
-            approvals_guarded=self.guarded,
             deleting=self.deleting,
             has_finalizer=self.finalizer,
+            reported=frozenset(self.reported.items()),
+            guarded_since=START if self.guarded else None,
         )
 
     def reconcile(self, *, crash_after: int | None = None) -> fx.Decision:
@@ -123,6 +138,8 @@ class World:
             return decision
         if crash_after is None:
             self.watch = decision.watch
+        else:
+            self.reported.clear()
         return decision
 
     def settle(self, *, rounds: int = 50) -> fx.Decision:
@@ -149,7 +166,7 @@ class World:
         uid = f"action-{len(self.answered) + len(self.asked) + 1}"
         spec = {"rollout": "scorer", "attempt": self.status.attempt if attempt is None else attempt, "by": by}
         wire = spec | {"action": action} | details
-        self.asked.append(Asked(uid=uid, name=uid, spec=RolloutActionSpec.model_validate(wire)))
+        self.asked.append(Asked(uid=uid, name=uid, created=self.now, spec=RolloutActionSpec.model_validate(wire)))
         return uid
 
     # --- what the world does
@@ -233,12 +250,7 @@ class World:
     def _apply(self, effect: fx.Effect, seen: Snapshot, seen_version: int) -> None:
         match effect:
             case fx.WriteStatus(status=status):
-                if seen_version != self.status_version:
-                    raise ConflictError
-                if status != self.status:
-                    self.status, self.status_version = status, self.status_version + 1
-                if status.stable:
-                    self.proven.add(status.stable.attempt)
+                self._write_status(status, seen_version)
             case fx.ApplyWorkload():
                 self._apply_workload(effect, seen)
             case fx.ScaleWorkload(colour=colour, replicas=replicas):
@@ -255,6 +267,9 @@ class World:
                 self._set_traffic(effect, seen)
             case fx.WarmUp(colour=colour, attempt=attempt):
                 self.warmed.add((colour, attempt))
+            case fx.WriteReport(record=record):
+                self.reports[record.attempt] = record
+                self.reported[record.attempt] = record.entries
             case fx.Emit():
                 self.events.append(effect)
             case fx.AnswerAction():
@@ -279,6 +294,30 @@ class World:
         if any(asked.uid == effect.uid for asked in self.asked):
             self.answered.append(effect)
         self.asked = [asked for asked in self.asked if asked.uid != effect.uid]
+
+    def _write_status(self, status: ModelRolloutStatus, seen_version: int) -> None:
+        if seen_version != self.status_version:
+            raise ConflictError
+        if status != self.status:
+            self._note_history(status)
+            self.status, self.status_version = status, self.status_version + 1
+        if status.stable:
+            self.proven.add(status.stable.attempt)
+
+    def _note_history(self, status: ModelRolloutStatus) -> None:
+        """Invariant 9: every transition has an entry that says why, and no entry is changed, repeated or lost."""
+        fresh: list[TimelineEntry] = []
+        for record in status.records:
+            known = self.history.setdefault(record.attempt, [])
+            assert record.omitted or record.timeline[: len(known)] == known
+            new = record.timeline[len(record.timeline) + len(known) - record.entries :]
+            fresh += new
+            known += new
+        assert all(entry not in fresh[:place] for place, entry in enumerate(fresh))
+        for attempt in {record.attempt for record in self.status.records} - {one.attempt for one in status.records}:
+            assert self.reports[attempt].timeline == self.history[attempt]
+        if status.records and _place(status) != _place(self.status):
+            assert any(entry.moved and entry.reason and entry.message for entry in fresh)
 
     def _apply_workload(self, effect: fx.ApplyWorkload, seen: Snapshot) -> None:
         if effect.recorded is None:
@@ -370,6 +409,13 @@ class World:
         for part in (self.status.stable, self.status.previous):
             if part and part.colour is effect.colour:
                 assert effect.replicas == seen.spec.replicas, f"{effect.colour} serves, or may have to, and was scaled"
+
+
+def _place(status: ModelRolloutStatus) -> tuple[Any, ...]:
+    """What changes with every transition, and with nothing else."""
+    candidate, stage, stable = status.candidate, status.stage, status.stable
+    on_trial = (candidate.attempt, status.phase, stage and (stage.name, stage.entered_at)) if candidate else None
+    return on_trial, stable and stable.attempt
 
 
 def _check_order(seen: Snapshot, decision: fx.Decision) -> None:

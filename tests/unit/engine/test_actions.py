@@ -1,5 +1,6 @@
 """What people ask for, told as stories: it is heard once, answered, and never passes over safety."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
@@ -9,7 +10,7 @@ from modelrollout.api.action import ActionOutcome
 from modelrollout.api.status import Colour, Phase, Verdict
 from modelrollout.engine import effects as fx
 from modelrollout.engine.actions import REMEMBERED_FOR
-from unit.engine.simulation import World, make_spec
+from unit.engine.simulation import START, World, make_spec
 from unit.engine.worlds import MINUTE, breach, condition, in_stage, reasons, serving
 
 RING = {"header": "x-ring", "value": "internal"}
@@ -380,6 +381,13 @@ class TestGates:
         world = in_stage("canary-10", **self.GATED)
         world.guarded = False
         assert "ValidatingAdmissionPolicy" in refused(world, "Approve", stage="canary-10", role="security")
+
+    def test_an_approval_from_before_anybody_looked_is_refused(self) -> None:
+        world = in_stage("canary-10", **self.GATED)
+        world.ask("Approve", stage="canary-10", role="security")
+        world.asked = [replace(one, created=START - MINUTE) for one in world.asked]
+        world.settle()
+        assert not world.status.consents
 
     def test_what_the_stage_does_not_ask_for_is_refused(self) -> None:
         world = in_stage("canary-10", **self.GATED)

@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from modelrollout.api.action import ActionKind
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, Verdict
+from modelrollout.api.status import AttemptOutcome, Colour, ModelRolloutStatus, Phase, Verdict
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
 from modelrollout.engine.snapshot import Copied, Obstacle, Snapshot
@@ -162,6 +162,7 @@ class RolloutMachine(RuleBasedStateMachine):
     def status_is_lost(self) -> None:
         """Somebody restores a backup, or deletes the ModelRollout and makes it anew."""
         self.world.status, self.world.status_version = ModelRolloutStatus(), self.world.status_version + 1
+        self.world.history, self.world.reports = {}, {}
 
     @rule()
     def preflight_begins_or_ends(self) -> None:
@@ -195,8 +196,9 @@ class RolloutMachine(RuleBasedStateMachine):
         """A deposed leader, or a cache that lags: it may repeat a step or make things safer, nothing else."""
         assert self.stale
         seen, version = self.stale
-        self.stale = None
+        self.stale, known = None, dict(self.world.reported)
         self._checked(lambda: self.world.carry_out(seen, version), seen.spec)
+        self.world.reported = known  # what another operator has written is not known to this one
 
     def _checked(self, act: Any, seen: ModelRolloutSpec | None = None) -> None:
         before = self.world.status
@@ -306,6 +308,9 @@ class RolloutMachine(RuleBasedStateMachine):
             asked=list(world.asked),
             answered=list(world.answered),
             cohorts=dict(world.cohorts),
+            reports=dict(world.reports),
+            reported=dict(world.reported),
+            history={attempt: list(entries) for attempt, entries in world.history.items()},
             events=[],
             log=[],
         )
@@ -318,6 +323,7 @@ class RolloutMachine(RuleBasedStateMachine):
             world.reconcile()
             world.now += timedelta(seconds=2)
         assert world.gone
+        self._check_reports(world)
         if not world.status.stable:
             return
         assert world.kept
@@ -325,6 +331,15 @@ class RolloutMachine(RuleBasedStateMachine):
         assert not any(world.cohorts.values())
         served = {world.status.stable.colour} | ({world.kept} & answering)
         assert world.kept in served
+
+    def _check_reports(self, world: World) -> None:
+        """Invariant 9: in the end the reports have all that ever happened, once, and how each attempt ended."""
+        for attempt, entries in world.history.items():
+            report = world.reports[attempt]
+            assert report.timeline[: len(entries)] == entries
+            assert report.ended
+            assert report.outcome is not AttemptOutcome.IN_PROGRESS
+            assert report.reason
 
     def _check_rest(self, world: World) -> None:
         """Left alone with good news, every rollout comes to rest, and serves."""
@@ -341,6 +356,7 @@ class RolloutMachine(RuleBasedStateMachine):
             assert not any(world.cohorts.values())
             wanted = world.status.pinned.version if world.status.pinned else self.version
             assert world.status.phase is Phase.REVERTED or world.status.stable.version == wanted
+        self._check_reports(world)
         assert splits_by_pods(world.spec) or world.weights is None or set(world.weights.values()) == {0, 100}
 
     def _run_to_rest(self, world: World) -> None:

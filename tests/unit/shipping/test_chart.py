@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from modelrollout import __version__
+from modelrollout.api.action import ActionKind
 from modelrollout.api.labels import ATTEMPT, COLOUR, NAME, VERSION
-from modelrollout.controller import kinds
+from modelrollout.controller import guard, kinds
 from modelrollout.controller.main import main
 from testbed import gobuild
 from testbed.paths import CHART, REPOSITORY
@@ -24,6 +25,7 @@ EVERYTHING: dict[str, Any] = {
     "imagePullSecrets": [{"name": "pull"}],
     "serviceAccount": {"annotations": {"note": "x"}},
     "copies": {"secrets": True},
+    "roles": {"approvers": ["security", "executive"]},
     "env": [{"name": "MODELROLLOUT_WORKERS", "value": "8"}],
     "podLabels": {"team": "platform"},
     "podAnnotations": {"note": "x"},
@@ -32,6 +34,9 @@ EVERYTHING: dict[str, Any] = {
     "tolerations": [{"operator": "Exists"}],
     "affinity": {"nodeAffinity": {}},
 }
+
+LOOKING = ("list", "watch")
+EVERYDAY = {"get", "list", "watch", "create", "update", "patch", "delete"}
 
 Object = dict[str, Any]
 
@@ -54,6 +59,11 @@ def rendered(release: str = "modelrollout", **values: Any) -> list[Object]:
 
 def of_kind(objects: list[Object], kind: str) -> list[Object]:
     return [one for one in objects if one["kind"] == kind]
+
+
+def named(objects: list[Object], kind: str, name: str) -> Object:
+    (one,) = (one for one in of_kind(objects, kind) if one["metadata"]["name"] == name)
+    return one
 
 
 def pod_of(objects: list[Object]) -> Object:
@@ -86,9 +96,12 @@ def used(*, cluster_wide: bool, secrets: bool = False) -> Iterator[tuple[str, st
     verbs: dict[kinds.Kind, tuple[str, ...]] = dict.fromkeys(kinds.WATCHED, ("list", "watch"))
     verbs |= dict.fromkeys(kinds.CHILDREN, ("get", "list", "watch", "create", "patch", "delete"))
     verbs |= {kinds.MODEL_ROLLOUTS: ("get", "list", "watch", "patch"), kinds.PODS: ("list",), kinds.EVENTS: ("create",)}
+    verbs |= {kinds.ROLLOUT_REPORTS: ("list", "create", "patch", "delete")}
     for kind, wanted in verbs.items():
         if (kind.namespaced or cluster_wide) and (secrets or kind is not kinds.SECRETS):
             yield from ((kind.group, kind.plural, verb) for verb in wanted)
+    yield from ((kinds.MODEL_ROLLOUTS.group, "rolloutactions", verb) for verb in ("get", "list", "watch"))
+    yield (kinds.MODEL_ROLLOUTS.group, "rolloutactions/status", "patch")
     yield (kinds.MODEL_ROLLOUTS.group, "modelrollouts/status", "update")
     yield (kinds.MODEL_ROLLOUTS.group, "modelrollouts/finalizers", "update")
     if cluster_wide:  # kopf looks which kinds there are
@@ -118,6 +131,7 @@ def test_helm_finds_no_fault(values: Object) -> None:
         ({"copies": {"secrets": "yes"}}, "/copies/secrets"),
         ({"podAnnotations": {"build": 7}}, "/podAnnotations/build"),
         ({"serviceAccount": {"create": False}}, "serviceAccount.name"),
+        ({"roles": {"approvers": ["Security"]}}, "/roles/approvers/0"),
     ],
 )
 def test_wrong_values_are_refused_and_named(values: Object, field: str) -> None:
@@ -127,7 +141,7 @@ def test_wrong_values_are_refused_and_named(values: Object, field: str) -> None:
 
 
 def test_the_operator_may_do_what_it_does_and_nothing_else() -> None:
-    (role,) = of_kind(rendered(), "ClusterRole")
+    role = named(rendered(), "ClusterRole", "modelrollout")
     assert granted(role["rules"]) == set(used(cluster_wide=True))
 
 
@@ -139,9 +153,41 @@ def test_it_may_touch_secrets_only_where_it_is_to_copy_them() -> None:
     assert "--copy-secrets" not in arguments(rendered())
 
 
+def test_for_every_action_there_is_a_role_whose_holders_may_ask_for_it() -> None:
+    objects = rendered(roles={"approvers": ["security"]})
+    roles = {role: named(objects, "ClusterRole", f"modelrollout-{role}") for role in ("viewer", "operator", "approver")}
+    verbs = {role: {verb for _, _, verb in granted(one["rules"])} - EVERYDAY for role, one in roles.items()}
+    by_policy = {"SignOff": "sign-off", "Approve": "approve:security"}
+    asked = {by_policy.get(kind, kind.lower()) for kind in ActionKind}
+    security = named(objects, "ClusterRole", "modelrollout-approver-security")
+    assert {verb for _, _, verb in granted(security["rules"])} - EVERYDAY == {"approve:security"}
+    assert verbs["viewer"] == set()
+    assert verbs["approver"] == {"sign-off"}
+    assert verbs["operator"] == asked - {"sign-off", "approve:security"}
+
+
+def test_only_the_operator_itself_writes_reports() -> None:
+    objects = rendered(roles={"approvers": ["security"]})
+    writers = {
+        role["metadata"]["name"]
+        for role in of_kind(objects, "ClusterRole")
+        for _, resource, verb in granted(role["rules"])
+        if resource == "rolloutreports" and verb not in ("get", *LOOKING)
+    }
+    assert writers == {"modelrollout"}
+
+
+def test_the_policy_has_the_name_by_which_the_operator_looks_for_it() -> None:
+    for kind in kinds.GUARDS:
+        guard_object = named(rendered(), kind.kind, guard.POLICY)
+        label, value = kind.selector.split("=")
+        assert guard_object["metadata"]["labels"][label] == value
+
+
 def test_in_some_namespaces_it_has_rights_there_and_nowhere_else() -> None:
     objects = rendered(watchNamespaces=["ml", "risk"])
-    assert of_kind(objects, "ClusterRole") == of_kind(objects, "ClusterRoleBinding") == []
+    elsewhere = named(objects, "ClusterRole", "modelrollout")
+    assert granted(elsewhere["rules"]) == {(kind.group, kind.plural, verb) for kind in kinds.GUARDS for verb in LOOKING}
     roles, bindings = (
         [one for one in of_kind(objects, kind) if not one["metadata"]["name"].endswith("-lease")]
         for kind in ("Role", "RoleBinding")
@@ -162,7 +208,8 @@ def test_the_rights_are_those_of_the_account_that_the_pod_runs_under(values: Obj
 
 
 def test_accounts_and_rights_may_come_from_somewhere_else() -> None:
-    objects = rendered(rbac={"create": False}, serviceAccount={"create": False, "name": "robot"})
+    left_to_others = {part: {"create": False} for part in ("rbac", "roles", "actionPolicy")}
+    objects = rendered(serviceAccount={"create": False, "name": "robot"}, **left_to_others)
     rest = {"Service", "Deployment", "PodDisruptionBudget"}
     assert {one["kind"] for one in objects} == {"CustomResourceDefinition", *rest}
     assert pod_of(objects)["spec"]["serviceAccountName"] == "robot"
@@ -256,7 +303,9 @@ def test_objects_are_named_after_the_release(release: str, name: str) -> None:
 def test_crds_are_upgraded_with_the_release_and_outlive_it() -> None:
     ours = {path.name: yaml.safe_load(path.read_text()) for path in (REPOSITORY / "crds").glob("*.yaml")}
     installed = of_kind(rendered(), "CustomResourceDefinition")
-    assert [crd["spec"] for crd in installed] == [crd["spec"] for crd in ours.values()]
+    assert {crd["metadata"]["name"]: crd["spec"] for crd in installed} == {
+        crd["metadata"]["name"]: crd["spec"] for crd in ours.values()
+    }
     for crd in installed:
         assert crd["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep"
 

@@ -1,10 +1,14 @@
 """The Services of the colours, and what the deletion of a rollout leaves."""
 
+from datetime import UTC, datetime
 from typing import Any
 
+import pytest
+
 from modelrollout.api.owner import Rollout
-from modelrollout.api.status import Colour
+from modelrollout.api.status import AttemptRecord, Colour
 from modelrollout.engine.effects import ApplyWorkload, Release, SetTraffic
+from modelrollout.records import report
 from modelrollout.traffic.gateway_api import GatewayApi
 from modelrollout.workloads import deployment, services
 from modelrollout.workloads.release import plan
@@ -81,6 +85,17 @@ def test_an_object_of_an_older_rollout_of_the_same_name_is_left_to_its_owner() -
     (service, *_) = services.render(subject)
     service["metadata"]["ownerReferences"] = [OTHER_OWNER]
     assert plan(subject, Release(keep=BLUE), [live(service)]).disown == ()
+
+
+@pytest.mark.parametrize("keep", [None, BLUE])
+def test_reports_stay_under_retain_and_go_under_delete(keep: Colour | None) -> None:
+    record = AttemptRecord(attempt=1, version="1.0.0", started=datetime.now(UTC))
+    kept, going = (
+        plan(subject, Release(keep=keep), [live(report.render(owned(), record))])
+        for subject in (rollout(deletionPolicy="Retain"), rollout(deletionPolicy="Delete"))
+    )
+    assert (len(kept.disown), kept.delete) == (1, ()), "it was made while the policy was Delete"
+    assert (going.disown, len(going.delete)) == ((), 1)
 
 
 def test_with_nothing_to_keep_everything_goes() -> None:

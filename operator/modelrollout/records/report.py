@@ -1,0 +1,64 @@
+"""The RolloutReport of an attempt, and which of them go when there are too many."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from modelrollout.api.base import API_VERSION
+from modelrollout.api.labels import ATTEMPT, VERSION, attempt_of
+from modelrollout.api.objects import Live, Manifest
+from modelrollout.api.owner import Rollout
+from modelrollout.api.report import RolloutReportSpec, RolloutReportStatus, report_name
+from modelrollout.api.status import AttemptRecord
+
+KEPT = 10
+"""How many reports of a rollout stay in the cluster."""
+
+
+def render(rollout: Rollout, record: AttemptRecord) -> Manifest:
+    """The report as the record has it. Nothing in it depends on anything else, so it can be written again at any time.
+
+    It is owned like everything else of the rollout: under Retain it is evidence that outlives the ModelRollout, as what
+    serves does; under Delete it goes with it.
+    """
+    about = RolloutReportSpec(
+        rollout=rollout.name,
+        uid=rollout.uid,
+        attempt=record.attempt,
+        version=record.version,
+        from_version=record.from_version,
+    )
+    happened = RolloutReportStatus(
+        outcome=record.outcome,
+        reason=record.reason,
+        message=record.message,
+        started=record.started,
+        ended=record.ended,
+        duration=_written(record.ended - record.started) if record.ended else "",
+        timeline=record.timeline,
+        omitted=record.omitted,
+        consents=record.consents,
+        actions=record.actions,
+    )
+    return rollout.manifest(
+        API_VERSION,
+        "RolloutReport",
+        report_name(rollout.name, record.attempt),
+        spec=about.to_wire(),
+        labels={ATTEMPT: str(record.attempt), VERSION: record.version},
+        # people read it: what is not so, or not there, is not said
+        status=happened.model_dump(mode="json", by_alias=True, exclude_defaults=True),
+    )
+
+
+def surplus(reports: Iterable[Live]) -> list[Live]:
+    """The reports of a rollout that go: the oldest, beyond those that are kept."""
+    by_age = sorted(reports, key=attempt_of)
+    return by_age[:-KEPT]
+
+
+def _written(duration: timedelta) -> str:
+    """To the second, as people write it: 1h2m3s."""
+    minutes, seconds = divmod(int(duration.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    parts = (f"{hours}h" if hours else "", f"{minutes}m" if minutes else "", f"{seconds}s" if seconds else "")
+    return "".join(parts) or "0s"
