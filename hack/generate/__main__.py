@@ -5,14 +5,17 @@ from pathlib import Path
 
 import click
 
-from generate import crd, reference
+from generate import crd, lint_schema, reference
 
 _ROOT = Path(__file__).parents[2]
 
 
 def generated() -> dict[Path, str]:
     """What each generated file shall hold, by its path from the root of the repository."""
-    files = {Path("docs/reference.md"): reference.written()}
+    files = {
+        Path("docs/reference.md"): reference.written(),
+        Path("operator/modelrollout/cli/modelrollout.schema.json"): lint_schema.written(),
+    }
     for kind in crd.KINDS:
         text = crd.written(kind)
         files[Path("crds") / kind.file_name] = text
