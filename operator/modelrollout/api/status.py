@@ -15,6 +15,12 @@ MOST_REACHABLE_WEIGHTS = 128
 MOST_ACTIONS = 64
 """How many RolloutActions are remembered; more than that wait."""
 
+MOST_ENTRIES = 64
+"""How many entries the timeline of an attempt keeps; what is left out beyond that is counted."""
+
+MOST_RECORDS = 3
+"""How many attempts are remembered: the newest, and those before it whose reports are not written yet."""
+
 Text = Annotated[str, Field(max_length=1024)]
 
 
@@ -171,6 +177,79 @@ class ActionRecord(Word):
     message: Text = Field(description="What it did, or why not.", default="")
 
 
+class AttemptOutcome(StrEnum):
+    """How an attempt ended, or has not yet."""
+
+    IN_PROGRESS = "InProgress"
+    PROMOTED = "Promoted"
+    UNDONE = "Undone"
+    REVERTED = "Reverted"
+    ABORTED = "Aborted"
+    SUPERSEDED = "Superseded"
+    STOOD_IN = "StoodIn"
+    DELETED = "Deleted"
+
+
+class Evidence(ApiModel):
+    """What one SLO said at the moment of a decision."""
+
+    name: Annotated[str, Field(max_length=63)] = Field(description="Name of the SLO.")
+    verdict: Verdict = Field(description="Pass, Breach or Inconclusive.")
+    reason: Annotated[str, Field(max_length=63)] = Field(description="Why, in one word.")
+    message: Annotated[str, Field(max_length=256)] = Field(description="Why, unless it passed.", default="")
+    value: float | None = Field(description="The value judged.", default=None)
+    limit: float | None = Field(description="The limit it was held against.", default=None)
+    samples: int | None = Field(description="Requests counted in the window.", default=None)
+    asked: Annotated[str, Field(max_length=512)] = Field(
+        description="What was asked of Prometheus: a built-in metric by name, or the query."
+    )
+    window: Annotated[str, Field(max_length=63)] = Field(description="How far back requests counted.")
+
+
+class TimelineEntry(ApiModel):
+    """Something that happened in an attempt."""
+
+    at: datetime = Field(description="When it was decided.")
+    reason: Annotated[str, Field(max_length=63)] = Field(description="What, in one word: the reason of the event.")
+    message: Text = Field(description="What, in a sentence.")
+    stage: Annotated[str, Field(max_length=63)] = Field(description="The stage it happened in.", default="")
+    moved: bool = Field(
+        description="Whether the rollout moved by it, to another stage or out of them; else it is only a note.",
+        default=False,
+    )
+    evidence: list[Evidence] = Field(
+        description="What each SLO said when a stage was left, upwards or back.", default_factory=list, max_length=16
+    )
+
+
+class AttemptRecord(ApiModel):
+    """What happened in an attempt; its RolloutReport is written from this."""
+
+    attempt: int = Field(description="Number of the attempt.")
+    version: Annotated[str, Field(max_length=63)] = Field(description="The version on trial.")
+    from_version: Annotated[str, Field(max_length=63)] = Field(
+        description="The version that served when it began; empty when none did.", default=""
+    )
+    started: datetime = Field(description="When it began.")
+    ended: datetime | None = Field(description="When it ended.", default=None)
+    outcome: AttemptOutcome = Field(description="How it ended, or InProgress.", default=AttemptOutcome.IN_PROGRESS)
+    reason: Annotated[str, Field(max_length=63)] = Field(description="Why it ended so, in one word.", default="")
+    message: Text = Field(description="Why it ended so, in a sentence.", default="")
+    timeline: list[TimelineEntry] = Field(
+        description="What happened, oldest first.", default_factory=list, max_length=MOST_ENTRIES
+    )
+    omitted: int = Field(description="How many entries were left out for want of room.", default=0)
+    reported: int = Field(description="How many entries the report is known to have.", default=0)
+    consents: list[Consent] = Field(
+        description="Approvals and checklist items, once another attempt has begun.",
+        default_factory=list,
+        max_length=128,
+    )
+    actions: list[ActionRecord] = Field(
+        description="RolloutActions, once another attempt has begun.", default_factory=list, max_length=MOST_ACTIONS
+    )
+
+
 class ModelRolloutStatus(ApiModel):
     """What happens to the rollout and why."""
 
@@ -226,6 +305,12 @@ class ModelRolloutStatus(ApiModel):
         default_factory=list,
         max_length=MOST_ACTIONS,
         json_schema_extra=listed_by("uid"),
+    )
+    records: list[AttemptRecord] = Field(
+        description="What happened in the newest attempt, and in those before it whose RolloutReports are not written "
+        "yet, oldest first.",
+        default_factory=list,
+        max_length=MOST_RECORDS,
     )
     reachable_weights: list[float] = Field(
         description="The smallest weights that the replicas router can reach with this number of replicas, and 100.",

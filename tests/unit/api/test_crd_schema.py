@@ -11,7 +11,7 @@ from modelrollout.api.base import matches
 Schema = dict[str, Any]
 
 
-(ROLLOUT,) = KINDS
+ROLLOUT = KINDS[0]
 VERSION = definition(ROLLOUT)["spec"]["versions"][0]
 ROOT: Schema = VERSION["schema"]["openAPIV3Schema"]
 
