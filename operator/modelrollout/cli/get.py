@@ -15,6 +15,8 @@ from modelrollout.cli.output import console, output_option, print_data
 from modelrollout.cli.styles import PHASES, VERDICTS
 from modelrollout.cli.times import rough
 
+_COLUMNS = ("NAME", "VERSION", "PHASE", "STAGE", "WEIGHT", "VERDICT", "AGE")
+
 
 @click.command()
 @click.argument("name", required=False, shell_complete=rollout_names)
@@ -39,12 +41,10 @@ def get(cluster: Cluster, name: str | None, everywhere: bool, output: str) -> No
 
 def table(rollouts: Sequence[ModelRollout], now: datetime, *, with_namespace: bool) -> Table:
     """The ModelRollouts as a table."""
-    shown = Table(box=None, pad_edge=False, header_style="")
-    for column in (*(("NAMESPACE",) if with_namespace else ()), "NAME", "VERSION", "PHASE", "STAGE", "WEIGHT"):
+    shown = Table(box=None, pad_edge=False, header_style="", expand=True)
+    for column in (*(("NAMESPACE",) if with_namespace else ()), *_COLUMNS):
         shown.add_column(column, no_wrap=True)
-    shown.add_column("VERDICT", no_wrap=True)
-    shown.add_column("WAITING FOR", overflow="ellipsis", no_wrap=True, ratio=1)
-    shown.add_column("AGE", no_wrap=True)
+    shown.add_column("WAITING FOR", no_wrap=True, overflow="ellipsis", ratio=1)
     for rollout in rollouts:
         where = (rollout.metadata["namespace"],) if with_namespace else ()
         shown.add_row(*where, *_row(rollout, now))
@@ -62,6 +62,6 @@ def _row(rollout: ModelRollout, now: datetime) -> list[str | Text]:
         f"{stage.name} {stage.index + 1}/{stage.count}" if stage else "",
         f"{weights.observed:g}/{weights.declared}" if status.candidate else "",
         Text(status.verdict, VERDICTS.get(status.verdict, "")),
-        Text(waits_for(rollout)),
         rough(now - created),
+        Text(waits_for(rollout)),
     ]

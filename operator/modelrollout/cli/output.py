@@ -1,6 +1,8 @@
 """What is printed: for people with colours, for programs as JSON or YAML."""
 
 import json
+import os
+import sys
 from typing import Any
 
 import click
@@ -8,6 +10,8 @@ import yaml
 from rich.console import Console
 
 FORMATS = ("json", "yaml")
+
+_PIPE_WIDTH = 250
 
 output_option = click.option(
     "-o",
@@ -20,8 +24,9 @@ output_option = click.option(
 
 
 def console() -> Console:
-    """The terminal, or what stands in its place; looked at anew each time, since tests change it."""
-    return Console(highlight=False)
+    """The terminal, or what stands in its place. A pipe has room for whole lines."""
+    cut = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(highlight=False, width=None if cut else _PIPE_WIDTH)
 
 
 def print_data(data: Any, output: str) -> None:
