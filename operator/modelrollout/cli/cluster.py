@@ -25,7 +25,7 @@ from urllib3.exceptions import HTTPError
 from modelrollout.api.base import GROUP, VERSION, problems
 from modelrollout.api.rollout import ModelRollout
 
-ROLLOUTS, ACTIONS = "modelrollouts", "rolloutactions"
+ROLLOUTS, ACTIONS, REPORTS = "modelrollouts", "rolloutactions", "rolloutreports"
 
 Object = dict[str, Any]
 
@@ -61,17 +61,12 @@ class Cluster:
         """The ModelRollout of that name."""
         return parsed(self.read(ROLLOUTS, name))
 
-    def rollouts(self, *, everywhere: bool = False) -> list[Object]:
-        """The ModelRollouts of the namespace, or of all."""
-        with _explained(f"list {ROLLOUTS}"):
-            if everywhere:
-                listed = self._objects.list_cluster_custom_object(
-                    GROUP, VERSION, ROLLOUTS, _request_timeout=_CALL_SECONDS
-                )
-            else:
-                listed = self._objects.list_namespaced_custom_object(
-                    GROUP, VERSION, self.namespace, ROLLOUTS, _request_timeout=_CALL_SECONDS
-                )
+    def list(self, plural: str, *, selector: str = "", everywhere: bool = False) -> list[Object]:
+        """The objects of a kind of ours in the namespace, or in all."""
+        where = () if everywhere else (self.namespace,)
+        call = self._objects.list_cluster_custom_object if everywhere else self._objects.list_namespaced_custom_object
+        with _explained(f"list {plural}"):
+            listed = call(GROUP, VERSION, *where, plural, label_selector=selector, _request_timeout=_CALL_SECONDS)
         items: list[Object] = listed["items"]
         return items
 

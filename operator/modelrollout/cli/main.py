@@ -19,6 +19,8 @@ _SECTIONS = {
     "See what happens": {
         "get": _entry("get", "get", "List ModelRollouts: where each is, and what it waits for."),
         "status": _entry("status", "status", "Show all that matters of one ModelRollout on one screen."),
+        "history": _entry("records", "history", "List the attempts of a ModelRollout and how each ended."),
+        "report": _entry("records", "report", "Tell how an attempt went, with the evidence behind each decision."),
         "wait": _entry("wait", "wait", "Wait until a ModelRollout is somewhere, and say so by the exit code."),
     },
     "Let it go on": {

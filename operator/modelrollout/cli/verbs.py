@@ -12,7 +12,9 @@ _stage_option = click.option(
     "--stage", help="Stage that is meant; the present one by default.", shell_complete=stage_names, metavar="NAME"
 )
 _mode_option = click.option(
-    "--mode", type=click.Choice(list(RevertMode)), help="How to go back; as spec.rollback.mode says by default."
+    "--mode",
+    type=click.Choice([mode.value for mode in RevertMode]),
+    help="How to go back; as spec.rollback.mode says by default.",
 )
 _header_option = click.option(
     "--header",
