@@ -289,6 +289,19 @@ def test_wait_ends_with_what_it_waits_for(cli: Program, rollouts: Rollouts, scor
     assert "scorer was deleted" in errors or "there is no modelrollout scorer" in errors
 
 
+@pytest.mark.usefixtures("scorer")
+def test_wait_goes_on_when_the_api_server_comes_back(bed: testbed.Bed, cli: Program, rollouts: Rollouts) -> None:
+    waiting = cli.start("wait", "scorer", "--for=promoted", "--timeout=2m")
+    bed.stop("kube-apiserver")
+    try:
+        assert waiting.poll() is None
+    finally:
+        bed.start("kube-apiserver")
+    rollouts.write_status("scorer", {"candidate": None, "stage": None} | promoted(valid()))
+    shown, errors = waiting.communicate(timeout=60)
+    assert (waiting.returncode, shown) == (0, "scorer: promoted\n"), errors
+
+
 REPORT: Object = {
     "apiVersion": "modelrollout.io/v1alpha1",
     "kind": "RolloutReport",

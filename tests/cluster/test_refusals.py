@@ -50,7 +50,7 @@ def rules_of(schema: Object) -> Iterator[str]:
 
 
 def test_every_rule_has_a_row() -> None:
-    (kind,) = KINDS
+    (kind,) = (one for one in KINDS if one.model is ModelRollout)
     messages = set(rules_of(schema_of(kind)))
     assert [message for message in messages if not any(bad.words in message for bad in REFUSED)] == []
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
+from http import HTTPStatus
 from typing import Any
 
 import click
@@ -37,7 +38,7 @@ _PAUSE_SECONDS = 1
 """Before a lost connection is tried again."""
 
 
-class NoRolloutError(click.ClickException):
+class NotThereError(click.ClickException):
     """There is no such object."""
 
 
@@ -61,19 +62,19 @@ class Cluster:
         """The ModelRollout of that name."""
         return parsed(self.read(ROLLOUTS, name))
 
-    def list(self, plural: str, *, selector: str = "", everywhere: bool = False) -> list[Object]:
+    def objects(self, plural: str, *, selector: str = "", everywhere: bool = False) -> list[Object]:
         """The objects of a kind of ours in the namespace, or in all."""
         where = () if everywhere else (self.namespace,)
-        call = self._objects.list_cluster_custom_object if everywhere else self._objects.list_namespaced_custom_object
+        call = self._api.list_cluster_custom_object if everywhere else self._api.list_namespaced_custom_object
         with _explained(f"list {plural}"):
             listed = call(GROUP, VERSION, *where, plural, label_selector=selector, _request_timeout=_CALL_SECONDS)
         items: list[Object] = listed["items"]
         return items
 
     def read(self, plural: str, name: str) -> Object:
-        """An object of ours; raises NoRolloutError if there is none."""
+        """An object of ours; raises NotThereError if there is none."""
         with _explained(f"get {plural}", missing=f"there is no {plural[:-1]} {name} in namespace {self.namespace}"):
-            found: Object = self._objects.get_namespaced_custom_object(
+            found: Object = self._api.get_namespaced_custom_object(
                 GROUP, VERSION, self.namespace, plural, name, _request_timeout=_CALL_SECONDS
             )
         return found
@@ -81,7 +82,7 @@ class Cluster:
     def create(self, plural: str, manifest: Object) -> Object:
         """Write a new object; the answer has its name and uid."""
         with _explained(f"create {plural}"):
-            created: Object = self._objects.create_namespaced_custom_object(
+            created: Object = self._api.create_namespaced_custom_object(
                 GROUP,
                 VERSION,
                 self.namespace,
@@ -108,13 +109,15 @@ class Cluster:
                         return
                     latest = event["object"]
                     yield latest
+            except ApiException as error:
+                if error.status == HTTPStatus.GONE:
+                    latest = self.read(plural, name)
+                    yield latest
+                elif not _passes(error):
+                    raise _told(error, f"watch {plural}") from error
+                time.sleep(min(_PAUSE_SECONDS, left))
             except HTTPError:
                 time.sleep(min(_PAUSE_SECONDS, left))
-            except ApiException as error:
-                if error.status != 410:
-                    raise _told(error, f"watch {plural}") from error
-                latest = self.read(plural, name)
-                yield latest
 
     def user(self) -> str:
         """The caller, as the API server knows them."""
@@ -125,13 +128,14 @@ class Cluster:
         return name
 
     @property
-    def _objects(self) -> Any:
+    def _api(self) -> Any:
         return CustomObjectsApi(self.client)
 
-    def _changes(self, plural: str, since: Object, seconds: float) -> Iterator[Any]:
+    def _changes(self, plural: str, since: Object, seconds: float) -> Iterator[Object]:
+        """What happens to an object; a line that a broken connection cut off is left out."""
         metadata = since["metadata"]
-        stream: Iterator[Any] = Watch().stream(  # type: ignore[no-untyped-call]
-            self._objects.list_namespaced_custom_object,
+        stream: Iterator[Object | None] = Watch().stream(  # type: ignore[no-untyped-call]
+            self._api.list_namespaced_custom_object,
             GROUP,
             VERSION,
             self.namespace,
@@ -141,7 +145,7 @@ class Cluster:
             timeout_seconds=max(int(seconds), 1),
             _request_timeout=(_CALL_SECONDS[0], max(int(seconds), 1) + _CALL_SECONDS[1]),
         )
-        return stream
+        return (event for event in stream if event)
 
 
 def connect(access: Access) -> Cluster:
@@ -189,21 +193,27 @@ def _explained(doing: str, *, missing: str = "") -> Iterator[None]:
     try:
         yield
     except ApiException as error:
-        if error.status == 404 and missing and _of(error).get("details", {}).get("name"):
-            raise NoRolloutError(missing) from error
+        if error.status == HTTPStatus.NOT_FOUND and missing and _of(error).get("details", {}).get("name"):
+            raise NotThereError(missing) from error
         raise _told(error, doing) from error
     except HTTPError as error:
         raise click.ClickException(f"cannot {doing}: the API server does not answer: {error}") from error
 
 
+def _passes(error: ApiException) -> bool:
+    """Whether the same call may be answered otherwise in a moment."""
+    status = int(error.status or 0)
+    return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
+
+
 def _told(error: ApiException, doing: str) -> click.ClickException:
     message = _of(error).get("message") or error.reason or f"HTTP {error.status}"
     match error.status:
-        case 401:
+        case HTTPStatus.UNAUTHORIZED:
             return click.ClickException(f"cannot {doing}: the API server does not know you; log in again")
-        case 403:
+        case HTTPStatus.FORBIDDEN:
             return click.ClickException(f"you may not {doing}: {message}")
-        case 404:
+        case HTTPStatus.NOT_FOUND:
             return click.ClickException(f"cannot {doing}: the cluster has no such kind; is the operator installed?")
         case _:
             return click.ClickException(f"cannot {doing}: {message}")

@@ -30,7 +30,7 @@ def get(cluster: Cluster, name: str | None, everywhere: bool, output: str) -> No
     """
     if name and everywhere:
         raise click.UsageError("name one ModelRollout, or ask for all namespaces")
-    found = [cluster.read(ROLLOUTS, name)] if name else cluster.list(ROLLOUTS, everywhere=everywhere)
+    found = [cluster.read(ROLLOUTS, name)] if name else cluster.objects(ROLLOUTS, everywhere=everywhere)
     if output != "table":
         print_data(found[0] if name else {"apiVersion": "v1", "kind": "List", "items": found}, output)
     elif found:

@@ -9,7 +9,7 @@ from modelrollout.engine.stages import expand
 def rollout_names(ctx: click.Context, _: click.Parameter, incomplete: str) -> list[str]:
     """Names in the namespace that begin so; none if the cluster cannot be asked."""
     try:
-        found = _cluster(ctx).list(ROLLOUTS)
+        found = _cluster(ctx).objects(ROLLOUTS)
     except click.ClickException:
         return []
     return [name for one in found if (name := one["metadata"]["name"]).startswith(incomplete)]

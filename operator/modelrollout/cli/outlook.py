@@ -7,9 +7,10 @@ from enum import Enum, auto
 
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.status import Condition, ConditionStatus, Phase
-from modelrollout.api.strategy import ApprovalWhen
+from modelrollout.api.strategy import ApprovalWhen, OnDeadline
 from modelrollout.engine.capacity import is_reachable, skips_unreachable
 from modelrollout.engine.conditions import PROGRESSING, READY, STALLED
+from modelrollout.engine.move import paused_time
 from modelrollout.engine.stages import Stage, expand
 
 COMMAND = "kubectl modelrollout"
@@ -51,7 +52,7 @@ def is_true(rollout: ModelRollout, kind: str) -> bool:
 
 
 def waits_for(rollout: ModelRollout) -> str:
-    """What it waits for, in a sentence; empty when it waits for nothing."""
+    """What keeps it where it is, in a sentence; empty when nothing does."""
     if rollout.status.observed_generation < 0:
         return "no operator has looked at it yet"
     if not is_observed(rollout):
@@ -95,6 +96,14 @@ def hold(rollout: ModelRollout, now: datetime) -> tuple[timedelta, timedelta] | 
     if stage is None or at is None or at.reached_at is None or not stage.hold:
         return None
     return min(max(now - at.reached_at, timedelta()), stage.hold), stage.hold
+
+
+def deadline(rollout: ModelRollout, now: datetime) -> tuple[OnDeadline, datetime] | None:
+    """What happens if the present stage stays undecided, and when; None without a deadline."""
+    stage, at = present_stage(rollout), rollout.status.stage
+    if stage is None or at is None or at.reached_at is None or stage.deadline is None:
+        return None
+    return stage.on_deadline, at.reached_at + stage.deadline + paused_time(rollout.status, now)
 
 
 def missing_consents(rollout: ModelRollout) -> Iterator[Missing]:

@@ -59,7 +59,7 @@ def report(cluster: Cluster, name: str, attempt: int | None, output: str) -> Non
 
 def _reports(cluster: Cluster, name: str) -> list[Object]:
     """The reports of a ModelRollout, the newest first; also of one that is gone."""
-    found = cluster.list(REPORTS, selector=f"{NAME}={name}")
+    found = cluster.objects(REPORTS, selector=f"{NAME}={name}")
     return sorted(found, key=lambda one: one["spec"]["attempt"], reverse=True)
 
 

@@ -12,7 +12,17 @@ from rich.text import Text
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.status import ColourStatus, SloStatus, Verdict, Word
-from modelrollout.cli.outlook import Mark, hints, hold, is_ready, marked_stages, missing_consents, troubles, waits_for
+from modelrollout.cli.outlook import (
+    Mark,
+    deadline,
+    hints,
+    hold,
+    is_ready,
+    marked_stages,
+    missing_consents,
+    troubles,
+    waits_for,
+)
 from modelrollout.cli.styles import BAD, COLOURS, DIM, HEADING, PHASES, VERDICTS, WARNING
 from modelrollout.cli.times import clock, rough
 from modelrollout.engine.capacity import reachable_weight
@@ -41,7 +51,7 @@ def at_a_glance(rollout: ModelRollout, now: datetime) -> RenderableType:
     return Group(
         _head(rollout),
         *_alarms(rollout, now),
-        *_labelled("Waits for", waits_for(rollout)),
+        *_labelled("Now", waits_for(rollout)),
         Text(),
         _versions(rollout, now),
         *_progress(rollout, now),
@@ -132,6 +142,10 @@ def _progress(rollout: ModelRollout, now: datetime) -> Iterator[RenderableType]:
     grid.add_row(Text("Stages", HEADING), line)
     if part := hold(rollout, now):
         grid.add_row(Text("Hold", HEADING), _bar(*part))
+    if due := deadline(rollout, now):
+        grid.add_row(
+            Text("Deadline", HEADING), f"{due[0]} in {rough(due[1] - now)} ({clock(due[1], now)}) if undecided"
+        )
     if rollout.status.candidate:
         grid.add_row(Text("Weight", HEADING), _weights(rollout))
     yield Padding(grid, (1, 0, 0, 0))
@@ -201,7 +215,8 @@ def _last_revert(rollout: ModelRollout, now: datetime) -> Iterator[RenderableTyp
 
 
 def _troubles(rollout: ModelRollout) -> Iterator[RenderableType]:
-    found = troubles(rollout)
+    told = waits_for(rollout)
+    found = [one for one in troubles(rollout) if one.message != told]
     if found:
         lines = [Text.assemble((f"{one.type} {one.status}", BAD), f" {one.reason}: {one.message}") for one in found]
         yield _section("Not as it should be", lines)

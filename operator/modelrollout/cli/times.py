@@ -19,6 +19,6 @@ def rough(length: timedelta) -> str:
 
 
 def clock(moment: datetime, now: datetime) -> str:
-    """The time of the day here, with the day unless it is today."""
+    """The time of the day here, with its zone, since messages are in UTC, and with the day unless it is today."""
     here, today = moment.astimezone(), now.astimezone()
-    return here.strftime("%H:%M:%S" if here.date() == today.date() else "%a %d %b %H:%M")
+    return here.strftime("%H:%M:%S %Z" if here.date() == today.date() else "%a %d %b %H:%M %Z")

@@ -1,6 +1,8 @@
 """What people see: `status` on one screen and `get` one a line."""
 
 import re
+import time
+from collections.abc import Iterator
 from io import StringIO
 
 import pytest
@@ -10,6 +12,17 @@ from modelrollout.cli.get import table
 from modelrollout.cli.screen import at_a_glance
 from support.moments import NOW, ago, asked_for, in_canary_10, promoted, seen, taken_back
 from support.rollouts import Object
+
+
+@pytest.fixture(autouse=True)
+def in_utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Times are told as on a machine that keeps UTC."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
 
 WORD = {"by": "ann", "at": ago(minutes=3), "reason": "[red] numbers"}
 
@@ -34,10 +47,11 @@ def test_the_head_says_where_it_is() -> None:
 def test_a_stage_shows_versions_progress_weights_and_slos() -> None:
     lines = screen(in_canary_10())
     for line in (
-        "Waits for stage canary-10 holds until 2026-01-05 12:00:40Z",
+        "Now stage canary-10 holds until 2026-01-05 12:00:40Z",
         "stable 2.0.0 blue 3d 2 of 2 pods ready",
         "candidate 2.1.0 green 5m warm, loaded in 31s",
         "Stages ▶ canary-10 ○ canary-100",
+        "Deadline Hold in 4m40s (12:04:40 UTC) if undecided",
         "Weight 9.5 % of the requests, 10 % declared",
         "errors Pass 0.12% 1% 1,204 WithinLimit",
         "latency Breach 2x 7.1% 5% 900 AboveLimit 7.1 % of 900 requests were slower",
@@ -87,7 +101,7 @@ def test_missing_approvals_and_excluded_cohorts_are_shown() -> None:
 
 
 def test_one_that_no_operator_has_seen_is_shown_too() -> None:
-    assert "Waits for no operator has looked at it yet" in screen({"observedGeneration": -1})
+    assert "Now no operator has looked at it yet" in screen({"observedGeneration": -1})
 
 
 @pytest.mark.parametrize("width", [60, 80, 200])
