@@ -51,7 +51,9 @@ def rules_of(schema: Object) -> Iterator[str]:
 
 def test_every_rule_has_a_row() -> None:
     (kind,) = (one for one in KINDS if one.model is ModelRollout)
-    messages = set(rules_of(schema_of(kind)))
+    schema = schema_of(kind)
+    del schema["properties"]["status"]  # which people do not write
+    messages = set(rules_of(schema))
     assert [message for message in messages if not any(bad.words in message for bad in REFUSED)] == []
 
 
