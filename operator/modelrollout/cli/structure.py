@@ -51,10 +51,9 @@ def defaulted(value: Any, schema: Schema) -> Any:
         return [defaulted(item, schema.get("items", {})) for item in value]
     if not isinstance(value, dict):
         return value
-    known = schema.get("properties", {})
-    there = {name: below for name, below in value.items() if below is not None or name not in known}
+    known, others = schema.get("properties", {}), schema.get("additionalProperties") or {}
+    there = {name: below for name, below in value.items() if below is not None or not (name in known or others)}
     missing = {name: copy.deepcopy(field["default"]) for name, field in known.items() if "default" in field}
-    others = schema.get("additionalProperties") or {}
     return {name: defaulted(below, known.get(name, others)) for name, below in (missing | there).items()}
 
 
