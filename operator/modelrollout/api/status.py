@@ -21,6 +21,9 @@ MOST_ENTRIES = 64
 MOST_RECORDS = 3
 """How many attempts are remembered: the newest, and those before it whose reports are not written yet."""
 
+MOST_CONSENTS = 128
+MOST_EXCLUDED = 16
+
 Text = Annotated[str, Field(max_length=1024)]
 
 
@@ -295,10 +298,14 @@ class ModelRolloutStatus(ApiModel):
         description="Who pulled the kill switch: no new version is tried until it is lifted.", default=None
     )
     consents: list[Consent] = Field(
-        description="Approvals and checklist items of the present attempt.", default_factory=list, max_length=128
+        description="Approvals and checklist items of the present attempt.",
+        default_factory=list,
+        max_length=MOST_CONSENTS,
     )
     excluded: list[HeaderMatch] = Field(
-        description="Whose requests stay on stable, whatever the stage.", default_factory=list, max_length=16
+        description="Whose requests stay on stable, whatever the stage.",
+        default_factory=list,
+        max_length=MOST_EXCLUDED,
     )
     actions: list[ActionRecord] = Field(
         description="The newest RolloutActions, applied or refused.",

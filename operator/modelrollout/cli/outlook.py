@@ -7,9 +7,10 @@ from enum import Enum, auto
 
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.status import Condition, ConditionStatus, Phase
-from modelrollout.api.strategy import ApprovalWhen, OnDeadline
+from modelrollout.api.strategy import OnDeadline
 from modelrollout.engine.capacity import is_reachable, skips_unreachable
 from modelrollout.engine.conditions import PROGRESSING, READY, STALLED
+from modelrollout.engine.gates import wanted_approvals
 from modelrollout.engine.move import paused_time
 from modelrollout.engine.stages import Stage, expand
 
@@ -109,13 +110,12 @@ def deadline(rollout: ModelRollout, now: datetime) -> tuple[OnDeadline, datetime
 def missing_consents(rollout: ModelRollout) -> Iterator[Missing]:
     """Approvals and checklist items that keep the present stage from being left."""
     stage, status, name = present_stage(rollout), rollout.status, rollout.metadata["name"]
-    if stage is None:
+    if stage is None or status.candidate is None:
         return
     given = [one for one in status.consents if one.stage == stage.name]
-    for approval in stage.approvals:
+    for approval in wanted_approvals(stage, status.stable, status.candidate):
         people = {one.by for one in given if one.role == approval.role}
-        wanted = approval.when is ApprovalWhen.ALWAYS or _is_major(rollout)
-        if wanted and len(people) < approval.count:
+        if len(people) < approval.count:
             so_far = f" (so far {', '.join(sorted(people))})" if people else ""
             what = f"approval by {approval.role}: {len(people)} of {approval.count}{so_far}"
             yield Missing(what, f"{COMMAND} approve {name} --role {approval.role}")
@@ -123,13 +123,6 @@ def missing_consents(rollout: ModelRollout) -> Iterator[Missing]:
     for item in stage.checklist:
         if item not in signed:
             yield Missing(f"checklist: {item}", f"{COMMAND} sign-off {name} --item {item}")
-
-
-def _is_major(rollout: ModelRollout) -> bool:
-    """Whether the first number of the version on trial differs from that of the one that serves."""
-    stable = rollout.status.stable
-    first = rollout.spec.model.version.partition(".")[0]
-    return stable is None or stable.version.partition(".")[0] != first
 
 
 def troubles(rollout: ModelRollout) -> list[Condition]:

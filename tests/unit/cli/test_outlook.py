@@ -75,7 +75,8 @@ def test_consents_are_missing_until_enough_different_people_have_given_them_for_
 @pytest.mark.parametrize(("version", "wanted"), [("2.1.0", False), ("3.0.0", True)])
 def test_an_approval_of_major_versions_is_missing_for_those_only(version: str, wanted: bool) -> None:
     require = {"approvals": [{"role": "executive", "when": "Major"}]}
-    rollout = seen(in_canary_10(), {f"{STEP}.require": require, "spec.model.version": version})
+    status = in_canary_10(candidate={**in_canary_10()["candidate"], "version": version})
+    rollout = seen(status, {f"{STEP}.require": require})
     assert bool(list(missing_consents(rollout))) is wanted
 
 
