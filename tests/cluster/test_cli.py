@@ -36,9 +36,14 @@ def cli(bed: testbed.Bed, namespace: str) -> Program:
 
 
 @pytest.fixture
-def outsider(bed: testbed.Bed, namespace: str) -> Program:
+def outsider(bed: testbed.Bed, namespace: str, tmp_path: Path) -> Program:
     """The same for somebody without any rights."""
-    return Program(bed.kubeconfig_for("operator"), namespace)
+    bed.kubectl("create", "serviceaccount", "outsider", "-n", namespace)
+    config = yaml.safe_load(bed.kubeconfig.read_text())
+    config["users"][0]["user"] = {"token": bed.kubectl("create", "token", "outsider", "-n", namespace).strip()}
+    kubeconfig = tmp_path / "outsider"
+    kubeconfig.write_text(yaml.safe_dump(config))
+    return Program(kubeconfig, namespace)
 
 
 @pytest.fixture
@@ -183,7 +188,7 @@ def test_what_is_forbidden_is_named_by_verb_and_resource(words: list[str], verb:
     done = outsider.run(*words)
     assert done.exit_code == 1
     assert f"you may not {verb} modelrollouts" in done.stderr
-    assert 'User "operator" cannot' in done.stderr
+    assert f'User "system:serviceaccount:{outsider.namespace}:outsider" cannot' in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -192,7 +197,8 @@ def test_who_may_look_but_not_act_is_told_so(
 ) -> None:
     looks = ("--verb=get,list,watch", "--resource=modelrollouts.modelrollout.io", "-n", rollouts.namespace)
     bed.kubectl("create", "role", "looks", *looks)
-    bed.kubectl("create", "rolebinding", "looks", "--role=looks", "--user=operator", "-n", rollouts.namespace)
+    outsiders = f"--serviceaccount={rollouts.namespace}:outsider"
+    bed.kubectl("create", "rolebinding", "looks", "--role=looks", outsiders, "-n", rollouts.namespace)
     assert outsider.run("get").exit_code == 0
     done = outsider.run("abort", "scorer")
     assert done.exit_code == 1

@@ -64,9 +64,13 @@ def advance(asker: Asker, name: str, stage: str | None) -> None:
 @rollout_argument
 @asking_twice
 def promote(asker: Asker, name: str) -> None:
-    """Give the candidate all requests, past the stages that are left."""
+    """Give the candidate all requests, past the stages that are left.
+
+    Breaches and missing approvals are still in its way. A version that was taken back is prepared again, and then
+    serves without stages.
+    """
     rollout = asker.cluster.rollout(name)
-    question = f"Give {_version(rollout.status.candidate)} of {name} all requests, past the stages that are left?"
+    question = f"Give version {rollout.spec.model.version} of {name} all requests, past the stages that are left?"
     asker.ask(ActionKind.PROMOTE, rollout, question=question)
 
 
@@ -141,8 +145,7 @@ def abort(asker: Asker, name: str, mode: str | None) -> None:
 def revert(asker: Asker, name: str, to: str | None, mode: str | None) -> None:
     """Go back to the version before, or to one that is named.
 
-    While a candidate is under way, it is taken back; after a promotion, the version before serves again: at once as
-    long as it is kept warm, and by stages after that.
+    While a candidate is under way, it is taken back; after a promotion, the version before serves again, as with undo.
     """
     rollout = asker.cluster.rollout(name)
     question = f"Take {name} back to {f'version {to}' if to else 'the version before'}?"
@@ -156,8 +159,8 @@ def revert(asker: Asker, name: str, to: str | None, mode: str | None) -> None:
 def undo(asker: Asker, name: str, mode: str | None) -> None:
     """Take a promotion back.
 
-    The version before serves again: at once as long as it is kept warm (spec.rollback.keepWarm), and by stages after
-    that. While a candidate is under way there is nothing to undo; abort takes it back.
+    The version before serves again, as long as it is kept warm (spec.rollback.keepWarm). While a candidate is under way
+    there is nothing to undo; abort takes it back.
     """
     rollout = asker.cluster.rollout(name)
     if candidate := rollout.status.candidate:
