@@ -146,7 +146,7 @@ def test_undo_goes_back_after_a_promotion_and_not_before_it(cli: Program, rollou
     early = cli.run("undo", "scorer", "--no-wait")
     assert early.exit_code == 2
     assert "version 2.1.0 is under way and was not promoted: use abort" in early.stderr
-    rollouts.write_status("scorer", {"candidate": None, "stage": None} | promoted(valid()))
+    rollouts.write_status("scorer", {"candidate": None, "stage": None} | promoted())
     done = cli.run("undo", "scorer", "--no-wait")
     assert done.exit_code == 0, done.stderr
     assert actions(rollouts)[0]["spec"]["action"] == "Revert"
@@ -205,6 +205,29 @@ def test_who_may_look_but_not_act_is_told_so(
     assert "you may not create rolloutactions" in done.stderr
 
 
+def test_the_words_of_a_policy_are_passed_on(
+    bed: testbed.Bed, cli: Program, rollouts: Rollouts, scorer: Object
+) -> None:
+    name = rollouts.namespace
+    here = {"matchLabels": {"kubernetes.io/metadata.name": name}}
+    kinds = {"apiGroups": ["modelrollout.io"], "apiVersions": ["*"], "resources": ["rolloutactions"]}
+    validation = {"expression": "object.spec.action != 'Promote'", "message": "nobody may ask for Promote on Fridays"}
+    policy = {
+        "matchConstraints": {"resourceRules": [kinds | {"operations": ["CREATE"]}]},
+        "validations": [validation | {"reason": "Forbidden"}],
+    }
+    binding = {"policyName": name, "validationActions": ["Deny"], "matchResources": {"namespaceSelector": here}}
+    for kind, spec in (("ValidatingAdmissionPolicy", policy), ("ValidatingAdmissionPolicyBinding", binding)):
+        manifest = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": kind, "metadata": {"name": name}}
+        bed.apply(yaml.safe_dump(manifest | {"spec": spec}))
+
+    def is_refused() -> bool:
+        done = cli.run("promote", "scorer", "--no-wait")
+        return (done.exit_code, done.stderr) == (1, "Error: nobody may ask for Promote on Fridays\n")
+
+    wait_until(is_refused, what="the policy to be in force", timeout=30)
+
+
 def test_without_an_api_server_it_says_so(tmp_path: Path, bed: testbed.Bed) -> None:
     config = yaml.safe_load(bed.kubeconfig.read_text())
     config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
@@ -252,7 +275,7 @@ def test_status_shows_one_screen(cli: Program, scorer: Object) -> None:
 
 @pytest.mark.usefixtures("scorer")
 @pytest.mark.parametrize(
-    ("end", "code", "words"), [(promoted(valid()), 0, "Idle"), (taken_back(), 1, "SLOBreached")], ids=["good", "bad"]
+    ("end", "code", "words"), [(promoted(), 0, "Idle"), (taken_back(), 1, "SLOBreached")], ids=["good", "bad"]
 )
 def test_status_can_be_watched_to_the_end(end: Object, code: int, words: str, cli: Program, rollouts: Rollouts) -> None:
     watching = cli.start("status", "scorer", "--watch")
@@ -266,7 +289,7 @@ def test_status_can_be_watched_to_the_end(end: Object, code: int, words: str, cl
 @pytest.mark.parametrize(
     ("goal", "end", "code"),
     [
-        ("promoted", promoted(valid()), 0),
+        ("promoted", promoted(), 0),
         ("promoted", taken_back(), 1),
         ("reverted", taken_back(), 0),
         ("stage=canary-100", {"stage": in_canary_10()["stage"] | {"name": "canary-100", "index": 1}}, 0),
@@ -303,7 +326,7 @@ def test_wait_goes_on_when_the_api_server_comes_back(bed: testbed.Bed, cli: Prog
     wait_until(lambda: watched in bed.audit_log.read_text(), what="a watch", timeout=30)
     bed.stop("kube-apiserver")
     bed.start("kube-apiserver")
-    rollouts.write_status("scorer", {"candidate": None, "stage": None} | promoted(valid()))
+    rollouts.write_status("scorer", {"candidate": None, "stage": None} | promoted())
     shown, errors = waiting.communicate(timeout=60)
     assert (waiting.returncode, shown) == (0, "scorer: promoted\n"), errors
 

@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from modelrollout.api.rollout import ModelRollout
-from modelrollout.engine.revision import revision_of
 from support.rollouts import Object, changed, valid
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -15,23 +14,14 @@ def ago(**length: float) -> str:
     return (NOW - timedelta(**length)).isoformat().replace("+00:00", "Z")
 
 
-def _condition(kind: str, status: str, reason: str, message: str = "") -> Object:
+def told(kind: str, status: str, reason: str, message: str = "") -> Object:
+    """A condition."""
     return {"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": ago(hours=1)}
 
 
 def _colour(colour: str, version: str, attempt: int, revision: str = "r1", **others: Any) -> Object:
     since = {"since": ago(days=3)} | others
     return {"colour": colour, "version": version, "revision": revision, "attempt": attempt, "warm": True, **since}
-
-
-def asked_for(changes: Object) -> Object:
-    """The ModelRollout as somebody wrote it, with a canary of two stages."""
-    return changed(valid(), changes)
-
-
-def revision(written: Object) -> str:
-    """The revision of what it asks for."""
-    return revision_of(written["metadata"]["name"], ModelRollout.model_validate(written).spec)
 
 
 def in_canary_10(**others: Any) -> Object:
@@ -71,9 +61,9 @@ def in_canary_10(**others: Any) -> Object:
         "replicas": 2,
         "readyReplicas": 2,
         "conditions": [
-            _condition("Ready", "True", "Serving", "version 2.0.0 serves"),
-            _condition("Progressing", "True", "Holding", "stage canary-10 holds until 2026-01-05 12:00:40Z"),
-            _condition("Stalled", "False", "NoProblem"),
+            told("Ready", "True", "Serving", "version 2.0.0 serves"),
+            told("Progressing", "True", "Holding", "stage canary-10 holds until 2026-01-05 12:00:40Z"),
+            told("Stalled", "False", "NoProblem"),
         ],
         **others,
     }
@@ -93,29 +83,29 @@ def taken_back(**others: Any) -> Object:
         "replicas": 2,
         "readyReplicas": 2,
         "conditions": [
-            _condition("Ready", "False", "Reverted", "version 2.1.0 was taken back"),
-            _condition("Progressing", "False", "Reverted"),
-            _condition("Stalled", "True", "Reverted", f"version 2.1.0 was taken back: {message}"),
+            told("Ready", "False", "Reverted", "version 2.1.0 was taken back"),
+            told("Progressing", "False", "Reverted"),
+            told("Stalled", "True", "Reverted", f"version 2.1.0 was taken back: {message}"),
         ],
         **others,
     }
 
 
-def promoted(written: Object, **others: Any) -> Object:
+def promoted(**others: Any) -> Object:
     """What is asked for serves; the version before is still warm."""
     return {
         "observedGeneration": 1,
         "phase": "Idle",
         "attempt": 2,
         "version": "2.1.0",
-        "stable": _colour("green", "2.1.0", 2, revision(written), since=ago(minutes=10)),
+        "stable": _colour("green", "2.1.0", 2, "r2", since=ago(minutes=10)),
         "previous": _colour("blue", "2.0.0", 1, since=ago(minutes=10)),
         "replicas": 2,
         "readyReplicas": 2,
         "conditions": [
-            _condition("Ready", "True", "Serving", "version 2.1.0 serves"),
-            _condition("Progressing", "False", "Serving", "version 2.0.0 stays warm in blue until 12:50:00Z"),
-            _condition("Stalled", "False", "NoProblem"),
+            told("Ready", "True", "Serving", "version 2.1.0 serves"),
+            told("Progressing", "False", "Serving", "version 2.0.0 stays warm in blue until 12:50:00Z"),
+            told("Stalled", "False", "NoProblem"),
         ],
         **others,
     }
@@ -124,4 +114,4 @@ def promoted(written: Object, **others: Any) -> Object:
 def seen(status: Object, changes: Object | None = None) -> ModelRollout:
     """A ModelRollout with that status, as a model."""
     metadata = {"name": "scorer", "namespace": "ml", "generation": 1, "creationTimestamp": ago(days=3)}
-    return ModelRollout.model_validate(asked_for(changes or {}) | {"metadata": metadata, "status": status})
+    return ModelRollout.model_validate(changed(valid(), changes or {}) | {"metadata": metadata, "status": status})

@@ -206,8 +206,14 @@ def _passes(error: ApiException) -> bool:
     return status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
 
 
+_BY_POLICY = "denied request: "
+"""Behind it stands what a ValidatingAdmissionPolicy has to say."""
+
+
 def _told(error: ApiException, doing: str) -> click.ClickException:
-    message = _of(error).get("message") or error.reason or f"HTTP {error.status}"
+    message: str = _of(error).get("message") or error.reason or f"HTTP {error.status}"
+    if _BY_POLICY in message:
+        return click.ClickException(message.partition(_BY_POLICY)[2])
     match error.status:
         case HTTPStatus.UNAUTHORIZED:
             return click.ClickException(f"cannot {doing}: the API server does not know you; log in again")

@@ -5,9 +5,9 @@ from enum import Enum, auto
 
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.status import Phase
-from modelrollout.cli.outlook import is_observed, is_ready, is_true
-from modelrollout.engine.conditions import STALLED
-from modelrollout.engine.revision import revision_of
+from modelrollout.cli.outlook import condition, is_observed, is_ready, is_true
+from modelrollout.engine.conditions import PROGRESSING, STALLED
+from modelrollout.engine.reasons import Reason
 from modelrollout.engine.stages import expand
 
 
@@ -22,10 +22,16 @@ class Answer(Enum):
 Goal = Callable[[ModelRollout], Answer]
 
 
+_AT_REST = (Reason.NO_ATTEMPT, Reason.SERVING)
+"""Reasons of Progressing where nothing waits to be tried. What the pods run can change without the version, and only the
+operator knows all of it."""
+
+
 def promoted(rollout: ModelRollout) -> Answer:
     """The version of the spec serves. Its opposite: it was taken back, and is not tried again by itself."""
-    stable, wanted = rollout.status.stable, revision_of(rollout.metadata["name"], rollout.spec)
-    serves = rollout.status.phase is Phase.IDLE and stable is not None and stable.revision == wanted
+    status, progressing = rollout.status, condition(rollout, PROGRESSING)
+    at_rest = status.phase is Phase.IDLE and progressing is not None and progressing.reason in _AT_REST
+    serves = at_rest and status.stable is not None and status.stable.version == rollout.spec.model.version
     return _answer(rollout, reached=serves, opposite=_is_stuck(rollout))
 
 

@@ -3,11 +3,12 @@
 import pytest
 
 from modelrollout.cli.goals import GOALS, Answer, in_stage
-from support.moments import asked_for, in_canary_10, promoted, seen, taken_back
+from support.moments import in_canary_10, promoted, seen, taken_back, told
 from support.rollouts import Object
 
 REACHED, OPPOSITE, NOT_YET = Answer
-SERVES = promoted(asked_for({}))
+SERVES = promoted()
+WAITS_TO_START = promoted(conditions=[told("Progressing", "False", "Paused", "version 2.1.0 starts afterwards")])
 BACK_AT_STABLE = {**taken_back(), "phase": "Idle", "conditions": []}
 TRIED_AGAIN_LATER = {**taken_back(), "conditions": []}
 
@@ -19,7 +20,8 @@ TRIED_AGAIN_LATER = {**taken_back(), "conditions": []}
         ("promoted", in_canary_10(), NOT_YET),
         ("promoted", taken_back(), OPPOSITE),
         ("promoted", TRIED_AGAIN_LATER, NOT_YET),
-        ("promoted", {**SERVES, "stable": {**SERVES["stable"], "revision": "other"}}, NOT_YET),
+        ("promoted", WAITS_TO_START, NOT_YET),
+        ("promoted", {**SERVES, "stable": {**SERVES["stable"], "version": "2.0.0"}}, NOT_YET),
         ("reverted", taken_back(), REACHED),
         ("reverted", BACK_AT_STABLE, REACHED),
         ("reverted", in_canary_10(), NOT_YET),

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from modelrollout.cli.outlook import Mark, hints, hold, marked_stages, missing_consents, troubles, waits_for
-from support.moments import NOW, ago, asked_for, in_canary_10, promoted, seen, taken_back
+from support.moments import NOW, ago, in_canary_10, promoted, seen, taken_back
 from support.rollouts import Object
 
 STEP = "spec.strategy.canary.steps.0"
@@ -36,7 +36,7 @@ def test_stages_that_pods_cannot_reach_are_left_out() -> None:
 
 
 def test_where_nothing_is_tried_there_are_no_stages() -> None:
-    assert marks(promoted(asked_for({}))) == []
+    assert marks(promoted()) == []
 
 
 def test_the_hold_counts_from_when_the_traffic_arrived_and_never_beyond_its_end() -> None:
@@ -92,8 +92,8 @@ def test_conditions_that_are_as_they_should_be_are_no_trouble() -> None:
         (in_canary_10(held=WORD), ["resume", "abort"]),
         (in_canary_10(killed=WORD), ["lift"]),
         (taken_back(), ["report", "retry"]),
-        (promoted(asked_for({})), ["undo"]),
-        (promoted(asked_for({}), previous=None), []),
+        (promoted(), ["undo"]),
+        (promoted(previous=None), []),
     ],
 )
 def test_hints_at_the_next_command(status: Object, commands: list[str]) -> None:

@@ -10,7 +10,7 @@ from rich.console import Console, RenderableType
 
 from modelrollout.cli.get import table
 from modelrollout.cli.screen import at_a_glance
-from support.moments import NOW, ago, asked_for, in_canary_10, promoted, seen, taken_back
+from support.moments import NOW, ago, in_canary_10, promoted, seen, taken_back
 from support.rollouts import Object
 
 
@@ -81,7 +81,7 @@ def test_a_revert_is_told_with_its_evidence_and_what_can_be_done() -> None:
 
 
 def test_a_promotion_shows_what_can_take_everything_back() -> None:
-    lines = screen(promoted(asked_for({})))
+    lines = screen(promoted())
     assert any(line.startswith("previous 2.0.0 blue 10m kept warm until ") for line in lines)
     assert not any(line.startswith(("Stages", "Weight")) for line in lines)
 
