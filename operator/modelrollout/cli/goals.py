@@ -23,8 +23,10 @@ Goal = Callable[[ModelRollout], Answer]
 
 
 _AT_REST = (Reason.NO_ATTEMPT, Reason.SERVING)
-"""Reasons of Progressing where nothing waits to be tried. What the pods run can change without the version, and only the
-operator knows all of it."""
+"""Reasons of Progressing where nothing waits to be tried.
+
+What the pods run can change without the version, and only the operator knows all of it.
+"""
 
 
 def promoted(rollout: ModelRollout) -> Answer:
