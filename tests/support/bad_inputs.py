@@ -410,6 +410,30 @@ REST = [
     no_duration("spec.rollback.keepWarm", "1d"),
     no_time("spec.progressDeadline", "0m"),
     mistyped("spec.progressDeadline", 600, "string"),
+    Bad(
+        "gradual ways back without weights",
+        {"spec.traffic": {"replicas": {}}, "spec.rollback": {"mode": "Gradual"}},
+        "Gradual needs weights: route with traffic.gatewayAPI",
+        "spec.rollback.mode",
+    ),
+    Bad(
+        "a proportional candidate without weights",
+        {"spec.traffic": {"replicas": {}}, "spec.capacity": {"candidate": "Proportional"}},
+        "Proportional needs weights: route with traffic.gatewayAPI",
+        "spec.capacity.candidate",
+    ),
+    Bad(
+        "headroom of a full candidate",
+        {"spec.capacity": {"headroom": "25%"}},
+        "headroom goes with candidate: Proportional only",
+        "spec.capacity.headroom",
+    ),
+    Bad(
+        "headroom in words",
+        {"spec.capacity": {"candidate": "Proportional", "headroom": "some"}},
+        "must be a share under 100% such as 25%",
+        "spec.capacity.headroom",
+    ),
 ]
 
 REFUSED = NAMES + MODEL + PORTS + TEMPLATE + TRAFFIC + STRATEGY + SLOS + REST
