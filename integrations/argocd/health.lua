@@ -1,9 +1,12 @@
 -- How Argo CD sees a ModelRollout: `obj`. It opens only the base and table libraries of Lua 5.1 for this.
 --
 -- Healthy is exactly what kstatus calls Current, so Argo CD, Flux and `kubectl wait --for=condition=Ready` agree: a
--- version serves and nothing needs a person, however long a canary takes. Only with `readyWhen: Complete` is there
--- anything to wait for, and only then is a pause Suspended: Argo CD holds waves and hooks while a resource is Suspended,
--- and syncs nothing else by itself meanwhile, so that a pause from Git could not be ended from Git.
+-- version serves and nothing needs a person, however long a canary takes. A pause is Suspended only where somebody waits
+-- for the whole rollout (`readyWhen: Complete`): Argo CD holds waves and hooks while a resource is Suspended, and syncs
+-- nothing else by itself meanwhile, so that a pause from Git could not be ended from Git.
+
+-- Nothing is wrong, and nothing goes on before a person has spoken.
+local asks = { Paused = true, AwaitingApproval = true, Killed = true }
 
 local function condition(kind)
   for _, one in ipairs(obj.status.conditions or {}) do
@@ -33,7 +36,7 @@ if ready.status == "True" then
   end
   return health("Healthy", ready.message)
 end
-if progressing.reason == "Paused" and (ready.reason == "Incomplete" or ready.reason == "Paused") then
+if asks[ready.reason] or (ready.reason == "Incomplete" and asks[progressing.reason]) then
   return health("Suspended", ready.message)
 end
 if obj.status.stable == nil or ready.reason == "Incomplete" then

@@ -14,7 +14,7 @@ from stack.operator_process import OperatorProcess, eventually, grant, running
 from stack.rollout import Rollout
 from support import argocd
 
-ARGO_CD_RBAC = Path(__file__).parents[2] / "integrations" / "argocd" / "rbac.yaml"
+FOR_ARGO_CD = Path(__file__).parents[2] / "integrations" / "argocd"
 ARGO_CD_SERVER = "system:serviceaccount:argocd:argocd-server"
 
 TRACKED_BY = "app.kubernetes.io/instance"
@@ -168,10 +168,22 @@ def test_what_a_button_in_argo_cd_asks_for_is_accepted_from_argo_cd(
     bed: testbed.Bed, operator: OperatorProcess, rollout: Rollout
 ) -> None:
     in_first_stage(rollout, ARGO_CD)
-    bed.apply(ARGO_CD_RBAC)
+    bed.apply(FOR_ARGO_CD / "rbac.yaml")
     found = rollout.get("mr", "scorer")
     for kind in ACTIONS:
         asked = json.dumps(argocd.ask(kind.lower(), found))
         bed.kubectl("create", f"--as={ARGO_CD_SERVER}", "--dry-run=server", "-f", "-", stdin=asked)
     with pytest.raises(testbed.BedError, match="cannot create resource"):
         bed.kubectl("create", "--as=system:serviceaccount:argocd:other", "-f", "-", stdin=asked)
+
+
+def test_our_settings_for_argo_cd_leave_its_others_as_they_are(bed: testbed.Bed) -> None:
+    bed.kubectl("create", "namespace", "argocd")
+    bed.kubectl(
+        "create", "configmap", "argocd-cm", "--namespace=argocd", "--from-literal=url=https://argocd.example.com"
+    )
+    patch = f"--patch-file={FOR_ARGO_CD / 'argocd-cm.yaml'}"
+    bed.kubectl("patch", "configmap", "argocd-cm", "--namespace=argocd", patch)
+    found = bed.get("configmap", "argocd-cm", "--namespace=argocd")["data"]
+    bed.kubectl("delete", "namespace", "argocd")
+    assert found == argocd.configured() | {"url": "https://argocd.example.com"}

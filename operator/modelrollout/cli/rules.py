@@ -19,8 +19,10 @@ def _hours(moment: datetime, zone: str) -> int:
         raise ValueError(f"unknown time zone {zone}") from error
 
 
-_EXTENSIONS: dict[str, Callable[..., Any]] = {
+EXTENSIONS: dict[str, Callable[..., Any]] = {
     "isSorted": lambda items: list(items) == sorted(items),
+    "sum": sum,
+    "lowerAscii": lambda text: text.translate({upper: upper + 32 for upper in range(ord("A"), ord("Z") + 1)}),
     "findAll": lambda text, pattern: [found.group() for found in re.finditer(pattern, text)],
     "replace": lambda text, old, new: text.replace(old, new),
     "getHours": _hours,
@@ -49,7 +51,7 @@ def _is_in(field: str, path: str) -> bool:
 def _holds(rule: str, value: Any) -> bool:
     """Whether a rule is true; one that cannot be evaluated is not, as for the API server."""
     context = cel.Context({"self": value})
-    for name, function in _EXTENSIONS.items():
+    for name, function in EXTENSIONS.items():
         context.add_function(name, function)
     try:
         return bool(_compiled(rule).execute(context))

@@ -1,6 +1,8 @@
 """`lint` says offline what the API server says when a ModelRollout is applied."""
 
 import json
+import re
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from click.testing import CliRunner, Result
 
 from modelrollout.cli.lint import judged, refusals
 from modelrollout.cli.main import main
+from modelrollout.cli.rules import EXTENSIONS
 from support.bad_inputs import REFUSED, Bad
 from support.rollouts import ABSENT, WHOLE, Complaint, Object, changed, valid
 
@@ -37,6 +40,15 @@ def test_refuses_what_the_api_server_refuses_in_the_same_words(bad: Bad) -> None
         assert any(bad.words in one.message for one in said), said
     else:
         assert any(bad.is_named_by(one) for one in said), said
+
+
+def test_every_function_that_a_rule_calls_is_known_here() -> None:
+    schema = files("modelrollout.cli").joinpath("modelrollout.schema.json").read_text()
+    rules = re.findall(r'"rule":"((?:[^"\\\\]|\\\\.)*)"', schema)
+    assert len(rules) > 100
+    called = {name for rule in rules for name in re.findall(r"\b([A-Za-z_]+)\(", re.sub(r"r?'[^']*'", "", rule))}
+    of_cel = {"all", "duration", "exists", "exists_one", "has", "map", "matches", "size", "startsWith", "timestamp"}
+    assert called <= {"type", *of_cel, *EXTENSIONS}
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
