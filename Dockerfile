@@ -18,9 +18,13 @@ RUN cd /opt/modelrollout \
         > bin/modelrollout-operator \
     && printf '#!/opt/modelrollout/bin/python\nfrom modelrollout.cli.main import main\nmain()\n' \
         > bin/kubectl-modelrollout \
-    && chmod 755 bin/modelrollout-operator bin/kubectl-modelrollout \
+    && printf '#!/opt/modelrollout/bin/python\nfrom modelrollout.cli.completion import complete_for_kubectl\ncomplete_for_kubectl()\n' \
+        > bin/kubectl_complete-modelrollout \
+    && chmod 755 bin/modelrollout-operator bin/kubectl-modelrollout bin/kubectl_complete-modelrollout \
     && bin/modelrollout-operator --version \
-    && bin/kubectl-modelrollout --version
+    && bin/kubectl-modelrollout --version \
+    && bin/kubectl-modelrollout status --help > /dev/null \
+    && bin/kubectl-modelrollout lint --help > /dev/null
 
 FROM ${BASE}
 LABEL org.opencontainers.image.title="modelrollout-operator" \

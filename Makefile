@@ -48,7 +48,7 @@ bench: .venv/ready ## Measure from breach to route, and what an idle fleet costs
 	@$(PY) -m bench
 
 .PHONY: generate
-generate: .venv/ready ## Write the CRDs, the API reference and Argo CD's settings anew
+generate: .venv/ready ## Write the CRDs, the references and Argo CD's settings anew
 	@$(PY) -m generate
 
 .PHONY: manifests

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from generate import argocd, crd, reference
+from generate import argocd, commands, crd, lint_schema, reference
 
 _ROOT = Path(__file__).parents[2]
 
@@ -13,7 +13,9 @@ _ROOT = Path(__file__).parents[2]
 def generated() -> dict[Path, str]:
     """What each generated file shall hold, by its path from the root of the repository."""
     files = {
+        Path("docs/cli.md"): commands.written(),
         Path("docs/reference.md"): reference.written(),
+        Path("operator/modelrollout/cli/modelrollout.schema.json"): lint_schema.written(),
         Path("integrations/argocd/argocd-cm.yaml"): argocd.written(),
     }
     for kind in crd.KINDS:
@@ -26,7 +28,7 @@ def generated() -> dict[Path, str]:
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 and name the files that are not up to date.")
 def main(check: bool) -> None:
-    """Write the CRDs, the API reference and the part of Argo CD's ConfigMap."""
+    """Write the CRDs, the references of API and command line, and the part of Argo CD's ConfigMap."""
     drifted = {path: text for path, text in generated().items() if _text_of(_ROOT / path) != text}
     if check and drifted:
         click.echo("not up to date: " + ", ".join(map(str, drifted)) + "; run `make generate`", err=True)

@@ -1,6 +1,7 @@
-"""ModelRollouts in files, read and checked as far as can be done without a cluster."""
+"""ModelRollouts in files, read as kubectl reads them and parsed as far as can be done without a cluster."""
 
-from typing import TextIO
+import re
+from typing import Any, TextIO
 
 import click
 import yaml
@@ -9,17 +10,45 @@ from pydantic import ValidationError
 from modelrollout.api.base import problems
 from modelrollout.api.rollout import ModelRollout
 
+_READ_OTHERWISE = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
-def read_rollouts(file: TextIO) -> list[ModelRollout]:
-    """The ModelRollouts among the YAML documents of a file; a ClickException says what is wrong with them."""
+
+class _Loader(yaml.SafeLoader):
+    """Reads scalars as kubectl does: `16:00` and `2024-01-15` are strings, and `1e3` is a number."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - as the base class has it
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _READ_OTHERWISE]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(0|[1-9][0-9_]*|0[0-7_]+|0x[0-9a-fA-F_]+)$"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^([-+]?([.][0-9]+|[0-9][0-9_]*([.][0-9_]*)?)([eE][-+]?[0-9]+)?|[-+]?[.]inf|[.]nan)$"),
+    list("-+.0123456789"),
+)
+
+
+def read_documents(file: TextIO) -> list[dict[str, Any]]:
+    """The ModelRollouts among the YAML documents of a file, as they are written."""
     try:
-        documents = [one for one in yaml.safe_load_all(file) if isinstance(one, dict)]
+        documents = [one for one in yaml.load_all(file, _Loader) if isinstance(one, dict)]
     except yaml.YAMLError as error:
         raise click.ClickException(f"{file.name} is no YAML: {error}") from error
     written = [one for one in documents if one.get("kind") == "ModelRollout"]
     if not written:
         raise click.ClickException(f"there is no ModelRollout in {file.name}")
-    return [_parsed(one, file.name) for one in written]
+    return written
+
+
+def read_rollouts(file: TextIO) -> list[ModelRollout]:
+    """The ModelRollouts of a file as models; a ClickException says what does not fit."""
+    return [_parsed(one, file.name) for one in read_documents(file)]
 
 
 def _parsed(written: dict[str, object], where: str) -> ModelRollout:

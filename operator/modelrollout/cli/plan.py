@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, TextIO
 
 import click
@@ -11,7 +11,10 @@ from rich.table import Table
 
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.api.strategy import ApprovalWhen
 from modelrollout.cli.files import read_rollouts
+from modelrollout.cli.output import console, output_option, print_data
+from modelrollout.cli.times import written
 from modelrollout.engine.capacity import candidate_replicas, is_reachable, reachable_weight, skips_unreachable
 from modelrollout.engine.stages import Stage, expand
 from modelrollout.engine.windows import opens_at
@@ -43,6 +46,8 @@ class Planned:
             "deadlineSeconds": stage.deadline.total_seconds() if stage.deadline else None,
             "onDeadline": stage.on_deadline,
             "requiredSlos": None if stage.required_slos is None else list(stage.required_slos),
+            "approvals": [approval.to_wire() for approval in stage.approvals],
+            "checklist": list(stage.checklist),
             "beginsAt": self.begins.isoformat() if self.begins else None,
             "note": self.note,
         }
@@ -79,18 +84,34 @@ def _notes(spec: ModelRolloutSpec, stage: Stage, *, reachable: bool) -> Iterator
     if stage.match:
         yield f"lets in {', '.join(map(str, stage.match))}"
     if stage.deadline:
-        yield f"undecided after {_duration(stage.deadline)}: {stage.on_deadline}"
+        yield f"undecided after {written(stage.deadline)}: {stage.on_deadline}"
     if stage.required_slos is not None:
         yield f"requires {', '.join(stage.required_slos) or 'no SLO'}"
+    for approval in stage.approvals:
+        people = f" by {approval.count}" if approval.count > 1 else ""
+        major = " of a major version" if approval.when is ApprovalWhen.MAJOR else ""
+        yield f"approval{major} as {approval.role}{people}"
+    if stage.checklist:
+        yield f"checklist: {', '.join(stage.checklist)}"
     if stage.window:
         window = stage.window
         yield f"begins {'/'.join(window.days)} {window.from_}-{window.to} {window.time_zone}"
 
 
-def show(rollout: ModelRollout, planned: list[Planned], console: Console) -> None:
+def to_wire(rollout: ModelRollout, planned: list[Planned]) -> dict[str, Any]:
+    """The plan for programs."""
+    end = ends_at(planned)
+    return {
+        "name": rollout.metadata.get("name"),
+        "stages": [one.to_wire() for one in planned],
+        "promotedAt": end.isoformat() if end else None,
+    }
+
+
+def show(rollout: ModelRollout, planned: list[Planned], screen: Console) -> None:
     """The plan as a table, with the end below it."""
     name, spec = rollout.metadata.get("name", "?"), rollout.spec
-    console.print(f"{name}: version {spec.model.version}, {spec.replicas} pods", markup=False)
+    screen.print(f"{name}: version {spec.model.version}, {spec.replicas} pods", markup=False)
     table = Table(box=None, pad_edge=False)
     for column in ("STAGE", "WEIGHT", "PODS", "BEGINS, AT THE EARLIEST", "HOLD"):
         table.add_column(column, no_wrap=True)
@@ -98,18 +119,11 @@ def show(rollout: ModelRollout, planned: list[Planned], console: Console) -> Non
     for one in planned:
         share = f"{one.stage.weight} %" if one.weight == one.stage.weight else f"{one.weight:g} of {one.stage.weight} %"
         begins = one.begins.strftime("%a %Y-%m-%d %H:%M %Z") if one.begins else "-"
-        table.add_row(one.stage.name, share, str(one.pods), begins, _duration(one.stage.hold), one.note)
-    console.print(table)
+        table.add_row(one.stage.name, share, str(one.pods), begins, written(one.stage.hold), one.note)
+    screen.print(table)
     end = ends_at(planned)
     if end:
-        console.print(f"promoted {end.strftime('%a %Y-%m-%d %H:%M %Z')} at the earliest", markup=False)
-
-
-def _duration(length: timedelta) -> str:
-    """`1h30m`, as it is written in a spec."""
-    seconds = int(length.total_seconds())
-    parts = ((seconds // 3600, "h"), (seconds // 60 % 60, "m"), (seconds % 60, "s"))
-    return "".join(f"{amount}{unit}" for amount, unit in parts if amount) or "0s"
+        screen.print(f"promoted {end.strftime('%a %Y-%m-%d %H:%M %Z')} at the earliest", markup=False)
 
 
 @click.command()
@@ -119,20 +133,16 @@ def _duration(length: timedelta) -> str:
     type=click.DateTime(["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d"]),
     help="When the candidate is ready, in the time zone of this machine. [default: now]",
 )
-@click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
+@output_option
 def plan(file: TextIO, start: datetime | None, output: str) -> None:
     """Show the stages that a ModelRollout stands for, before anything moves.
 
     The times are the earliest possible: the candidate is ready at once, and every stage is left when its hold is over.
     """
-    console = Console()
     begin = (start or datetime.now()).astimezone().replace(microsecond=0)
-    for rollout in read_rollouts(file):
-        planned = plan_of(rollout.spec, begin)
-        if output == "json":
-            end = ends_at(planned)
-            stages = [one.to_wire() for one in planned]
-            promoted = end.isoformat() if end else None
-            console.print_json(data={"name": rollout.metadata.get("name"), "stages": stages, "promotedAt": promoted})
-        else:
-            show(rollout, planned, console)
+    plans = [(rollout, plan_of(rollout.spec, begin)) for rollout in read_rollouts(file)]
+    if output != "table":
+        print_data([to_wire(rollout, planned) for rollout, planned in plans], output)
+        return
+    for rollout, planned in plans:
+        show(rollout, planned, console())

@@ -21,15 +21,15 @@ def gate(snapshot: Snapshot, candidate: ColourStatus, stages: Sequence[Stage]) -
     if not missing:
         return None
     message = "; ".join(missing)
-    asks_people = any(wanted_approvals(snapshot, candidate, stage) for stage in stages)
+    asks_people = any(wanted_approvals(stage, snapshot.status.stable, candidate) for stage in stages)
     if asks_people and snapshot.guarded_since is None:
         message = f"{message}; {UNGUARDED}"
     return Waiting(reason=Reason.AWAITING_APPROVAL, message=message, needs_person=True)
 
 
-def wanted_approvals(snapshot: Snapshot, candidate: ColourStatus, stage: Stage) -> list[Approval]:
-    """The approvals that a stage asks for, this version being what it is."""
-    is_major = _is_major_step(snapshot, candidate)
+def wanted_approvals(stage: Stage, stable: ColourStatus | None, candidate: ColourStatus) -> list[Approval]:
+    """The approvals that a stage asks for, these versions being what they are."""
+    is_major = _is_major_step(stable, candidate)
     return [one for one in stage.approvals if one.when is ApprovalWhen.ALWAYS or is_major]
 
 
@@ -37,7 +37,7 @@ def _missing(snapshot: Snapshot, candidate: ColourStatus, stage: Stage) -> list[
     consents = [consent for consent in snapshot.status.consents if consent.stage == stage.name]
     approvals = [
         f"stage {stage.name} waits for approval by {approval.role} ({given} of {approval.count})"
-        for approval in wanted_approvals(snapshot, candidate, stage)
+        for approval in wanted_approvals(stage, snapshot.status.stable, candidate)
         if (given := _given(consents, approval)) < approval.count
     ]
     signed = {consent.item for consent in consents}
@@ -50,9 +50,8 @@ def _given(consents: Sequence[Consent], approval: Approval) -> int:
     return len({consent.by for consent in consents if consent.role == approval.role})
 
 
-def _is_major_step(snapshot: Snapshot, candidate: ColourStatus) -> bool:
+def _is_major_step(stable: ColourStatus | None, candidate: ColourStatus) -> bool:
     """Whether the first numbers of the two versions differ; where one has none, nobody can say that it is not."""
-    stable = snapshot.status.stable
     majors = [re.search(r"[0-9]+", part.version) for part in (stable, candidate) if part]
     numbers = [found[0] for found in majors if found]
     return len(numbers) < 2 or int(numbers[0]) != int(numbers[1])

@@ -62,12 +62,19 @@ def test_the_examples_can_be_planned(path: Path) -> None:
 
 
 def test_the_table_says_when_each_stage_may_begin_and_what_it_needs() -> None:
-    step = {"weight": 100, "deadline": "6h", "onDeadline": "Revert", "require": {"slos": ["errors"]}}
+    require = {
+        "slos": ["errors"],
+        "approvals": [{"role": "security"}, {"role": "executive", "count": 2, "when": "Major"}],
+        "checklist": ["runbook-reviewed"],
+    }
+    step = {"weight": 100, "deadline": "6h", "onDeadline": "Revert", "require": require}
     done = run("-f", "-", "--start", "2026-01-05T09:00", stdin=written(strategy={"canary": {"steps": [step]}}))
     assert done.exit_code == 0, done.output
     assert "scorer: version 2.0.0, 4 pods" in done.output
     assert "canary-100" in done.output
-    assert "undecided after 6h: Revert; requires errors" in done.output
+    said = " ".join(done.output.split())
+    assert "undecided after 6h: Revert; requires errors; approval as security;" in said
+    assert "approval of a major version as executive by 2; checklist: runbook-reviewed" in said
     assert "09:00" in done.output
 
 
@@ -76,13 +83,13 @@ def test_whom_a_ring_lets_in_is_shown() -> None:
     rings = [{"name": "internal", "match": internal}, {"name": "production", "weight": 100}]
     text = written(strategy={"ring": {"rings": rings}})
     assert "lets in x-ring: internal" in run("-f", "-", stdin=text).output
-    plan = json.loads(run("-f", "-", "-o", "json", stdin=text).output)
+    (plan,) = json.loads(run("-f", "-", "-o", "json", stdin=text).output)
     assert [(stage["weight"], stage["match"]) for stage in plan["stages"]] == [(0, internal), (100, internal)]
 
 
 def test_programs_read_json() -> None:
     done = run("-f", "-", "-o", "json", "--start", "2026-01-05T09:00", stdin=written(bake={"duration": "24h"}))
-    plan = json.loads(done.output)
+    (plan,) = json.loads(done.output)
     assert [stage["name"] for stage in plan["stages"]] == ["canary-10", "canary-50", "canary-100", "bake"]
     begins = datetime.fromisoformat(plan["stages"][0]["beginsAt"])
     assert datetime.fromisoformat(plan["promotedAt"]) - begins == timedelta(hours=24, minutes=3)

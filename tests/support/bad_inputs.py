@@ -1,20 +1,10 @@
-"""Everything wrong that can be seen at apply is refused there, with the field named and the fix in words."""
+"""Everything wrong that can be seen in a ModelRollout, with the words in which it is refused."""
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import pytest
-import yaml
-from kubernetes.client import ApiClient, ApiException
+from support.rollouts import ABSENT, WHOLE, Complaint, Object, field_of
 
-from generate.crd import KINDS, schema_of
-from modelrollout.api.rollout import ModelRollout
-from support.rollouts import ABSENT, WHOLE, Complaint, Object, Rollouts, changed, complaints, field_of, valid
-
-README = Path(__file__).parents[2] / "README.md"
 CONTAINER = "spec.template.spec.containers.0"
 GATEWAY = "spec.traffic.gatewayAPI"
 OFFICE: Object = {"from": "09:00", "to": "16:00"}
@@ -478,69 +468,30 @@ REST = [
     ),
     below("spec.revisionHistoryLimit", -1, 0),
     above("spec.revisionHistoryLimit", 101, 100),
+    Bad(
+        "gradual ways back without weights",
+        {"spec.traffic": {"replicas": {}}, "spec.rollback": {"mode": "Gradual"}},
+        "Gradual needs weights: route with traffic.gatewayAPI",
+        "spec.rollback.mode",
+    ),
+    Bad(
+        "a proportional candidate without weights",
+        {"spec.traffic": {"replicas": {}}, "spec.capacity": {"candidate": "Proportional"}},
+        "Proportional needs weights: route with traffic.gatewayAPI",
+        "spec.capacity.candidate",
+    ),
+    Bad(
+        "headroom of a full candidate",
+        {"spec.capacity": {"headroom": "25%"}},
+        "headroom goes with candidate: Proportional only",
+        "spec.capacity.headroom",
+    ),
+    Bad(
+        "headroom in words",
+        {"spec.capacity": {"candidate": "Proportional", "headroom": "some"}},
+        "must be a share under 100% such as 25%",
+        "spec.capacity.headroom",
+    ),
 ]
 
 REFUSED = NAMES + MODEL + PORTS + TEMPLATE + TRAFFIC + STRATEGY + SLOS + REST
-
-
-@pytest.fixture
-def rollouts(client: ApiClient) -> Rollouts:
-    return Rollouts(client, "default")
-
-
-@pytest.mark.parametrize("bad", REFUSED, ids=lambda bad: bad.what)
-def test_refuses_to_create(bad: Bad, rollouts: Rollouts) -> None:
-    with pytest.raises(ApiException) as refusal:
-        rollouts.create(changed(valid(), bad.changes), dry_run=True)
-    said = complaints(refusal.value)
-    assert any(bad.is_named_by(complaint) for complaint in said), said
-
-
-@pytest.mark.parametrize("bad", REFUSED, ids=lambda bad: bad.what)
-def test_refuses_to_apply_server_side(bad: Bad, rollouts: Rollouts) -> None:
-    with pytest.raises(ApiException) as refusal:
-        rollouts.apply(changed(valid(), bad.changes), dry_run=True)
-    said = complaints(refusal.value)
-    if bad.applied:
-        assert any(bad.applied in complaint.message for complaint in said), said
-    else:
-        assert any(bad.is_named_by(complaint) for complaint in said), said
-
-
-def rules_of(schema: Object) -> Iterator[str]:
-    """The messages of all CEL rules in a schema."""
-    for value in schema.get("x-kubernetes-validations", ()):
-        yield value["message"]
-    for below in (*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")):
-        if isinstance(below, dict):
-            yield from rules_of(below)
-
-
-def test_every_rule_has_a_row() -> None:
-    (kind,) = KINDS
-    messages = set(rules_of(schema_of(kind)))
-    assert [message for message in messages if not any(bad.words in message for bad in REFUSED)] == []
-
-
-def test_the_object_that_rows_change_is_right(rollouts: Rollouts) -> None:
-    rollouts.create(valid(), dry_run=True)
-    rollouts.apply(valid(), dry_run=True)
-
-
-def test_the_readmes_example_is_right(client: ApiClient, namespace: str) -> None:
-    blocks = re.findall(r"^```yaml\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
-    (example,) = (one for block in blocks for one in yaml.safe_load_all(block) if one["kind"] == "ModelRollout")
-    example["metadata"]["namespace"] = namespace
-    applied = Rollouts(client, namespace).applied(example)
-    assert ModelRollout.model_validate(applied).spec == ModelRollout.model_validate(example).spec
-    # What the containers are given of the model has to be said.
-    assert "$(MODEL_URI)" in str(example["spec"]["template"])
-    assert example["spec"]["model"]["uri"]
-
-
-def test_refuses_a_bad_change_to_what_is_right(rollouts: Rollouts, namespace: str) -> None:
-    there = Rollouts(rollouts.client, namespace)
-    there.apply(valid())
-    with pytest.raises(ApiException) as refusal:
-        there.apply(changed(valid(), {"spec.slos.0.limit": "5"}))
-    assert complaints(refusal.value)[0].field == "spec.slos[0].limit"
