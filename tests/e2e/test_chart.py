@@ -29,6 +29,8 @@ def test_account_may_do_what_the_operator_does_and_nothing_else(bed: Bed) -> Non
     assert may == {
         "modelrollouts.modelrollout.io": ["get", "list", "watch", "patch"],
         "modelrollouts.modelrollout.io/status": ["update"],
+        "rolloutactions.modelrollout.io": ["get", "list", "watch"],
+        "rolloutactions.modelrollout.io/status": ["update"],
         "modelrollouts.modelrollout.io/finalizers": ["update"],
         "deployments.apps": owned,
         "services": owned,

@@ -28,7 +28,7 @@ class TestGoodVersion:
     def story(cls, serve: Serve) -> Iterator[Story]:
         with serve("good", strategy=steps(10, 20, 100, hold="5s"), slos=[ERRORS]) as model:
             model.wait_serving("1.0.0")
-            with model.load(rate=200, requests=60_000, seconds=240) as load:
+            with model.load(rate=250, requests=60_000, seconds=240) as load:
                 model.roll_out("1.1.0")
                 model.wait_stage("1.1.0", "canary-20")
                 model.set(paused=True)
@@ -75,7 +75,8 @@ class TestFailingVersion:
             model.wait_serving("1.0.0")
             with model.load(rate=80, requests=20_000, seconds=240) as load:
                 model.roll_out("1.2.0-failing")
-                model.wait_taken_back("1.2.0-failing")
+                taken_back = model.wait_taken_back("1.2.0-failing").at
+                model.wait_for_requests(load, 100, sent_after=taken_back + ROUTING_TAKES)
                 yield Story(model, load.stop())
 
     def test_is_taken_back_at_its_first_stage(self, story: Story) -> None:

@@ -34,7 +34,7 @@ def model(serve: Serve) -> Iterator[Served]:
         with model.load(rate=60, requests=20_000, seconds=240) as load:
             model.roll_out("1.2.0-failing")
             model.wait_stage("1.2.0-failing", "canary-50")
-            model.wait_for_requests(load, 600)
+            model.wait_for_requests(load, 300)
             yield model
 
 

@@ -4,7 +4,10 @@
   resources: [modelrollouts]
   verbs: [get, list, watch, patch]
 - apiGroups: [modelrollout.io]
-  resources: [modelrollouts/status]
+  resources: [rolloutactions]
+  verbs: [get, list, watch]
+- apiGroups: [modelrollout.io]
+  resources: [modelrollouts/status, rolloutactions/status]
   verbs: [update]
 # To own objects (deletionPolicy: Delete) where the API server asks for the right to block the deletion of their owner.
 - apiGroups: [modelrollout.io]

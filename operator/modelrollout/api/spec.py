@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
-from modelrollout.api.quantities import LABEL_VALUE_PATTERN, Duration, HttpPath, PositiveDuration
+from modelrollout.api.quantities import LABEL_VALUE_PATTERN, SHARE_PATTERN, Duration, HttpPath, PositiveDuration
 from modelrollout.api.slo import Slo
 from modelrollout.api.strategy import Bake, Strategy
 from modelrollout.api.template import Template
@@ -118,6 +118,35 @@ class Rollback(ApiModel):
     )
 
 
+class CandidateSize(StrEnum):
+    """How many pods the candidate has in a stage."""
+
+    FULL = "Full"
+    PROPORTIONAL = "Proportional"
+
+
+class Capacity(ApiModel):
+    """How many pods the candidate has before it serves everything. Stable keeps all of its own until then."""
+
+    model_config = ConfigDict(
+        json_schema_extra=rules(
+            rule(
+                "!has(self.headroom) || self.candidate == 'Proportional'",
+                "headroom goes with candidate: Proportional only: set that, or remove headroom",
+                ".headroom",
+            )
+        )
+    )
+    candidate: CandidateSize = Field(
+        description="Full gives it as many pods as stable from the first stage on. Proportional gives it the share of "
+        "them that its requests are, and headroom on top, which saves accelerators.",
+        default=CandidateSize.FULL,
+    )
+    headroom: Annotated[str, worded(SHARE_PATTERN, "must be a share under 100% such as 25%", max_length=32)] | None = (
+        Field(description="Pods on top of the share of the requests, rounded up; 25% when left out.", default=None)
+    )
+
+
 class Retry(ApiModel):
     """Trying a version again that was taken back, for faults that pass, such as a dependency that was down."""
 
@@ -175,6 +204,17 @@ _SPEC_RULES = rules(
         f"!has(self.slos) || self.slos.all(slo, !has(slo.source) || slo.source != 'Gateway' || {_HAS_GATEWAY})",
         "source Gateway needs traffic.gatewayAPI: set it, or use source Server",
         ".slos",
+    ),
+    rule(
+        "!has(self.capacity) || !has(self.capacity.candidate) || self.capacity.candidate != 'Proportional' || "
+        f"{_HAS_GATEWAY}",
+        "Proportional needs weights: route with traffic.gatewayAPI, or remove it (replicas is proportional anyway)",
+        ".capacity.candidate",
+    ),
+    rule(
+        f"!has(self.rollback) || !has(self.rollback.mode) || self.rollback.mode != 'Gradual' || {_HAS_GATEWAY}",
+        "Gradual needs weights: route with traffic.gatewayAPI, or set mode to Immediate",
+        ".rollback.mode",
     ),
     rule(
         "type(self.service.targetPort) == int || "
@@ -235,6 +275,9 @@ class ModelRolloutSpec(ApiModel):
         description="Requests sent to every candidate pod before it gets any traffic: Ready is not warm.", default=None
     )
     rollback: Rollback = Field(description="How the way back is kept open.", default_factory=Rollback)
+    capacity: Capacity = Field(
+        description="How many pods the candidate has before it serves everything.", default_factory=Capacity
+    )
     retry: Retry | None = Field(
         description="Trying a version again that was taken back. Without it that takes a change of the spec.",
         default=None,

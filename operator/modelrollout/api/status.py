@@ -15,6 +15,9 @@ MOST_REACHABLE_WEIGHTS = 128
 MOST_ACTIONS = 64
 """How many RolloutActions are remembered; more than that wait."""
 
+MOST_CONSENTS = 128
+MOST_EXCLUDED = 16
+
 Text = Annotated[str, Field(max_length=1024)]
 
 
@@ -216,10 +219,14 @@ class ModelRolloutStatus(ApiModel):
         description="Who pulled the kill switch: no new version is tried until it is lifted.", default=None
     )
     consents: list[Consent] = Field(
-        description="Approvals and checklist items of the present attempt.", default_factory=list, max_length=128
+        description="Approvals and checklist items of the present attempt.",
+        default_factory=list,
+        max_length=MOST_CONSENTS,
     )
     excluded: list[HeaderMatch] = Field(
-        description="Whose requests stay on stable, whatever the stage.", default_factory=list, max_length=16
+        description="Whose requests stay on stable, whatever the stage.",
+        default_factory=list,
+        max_length=MOST_EXCLUDED,
     )
     actions: list[ActionRecord] = Field(
         description="The newest RolloutActions, applied or refused.",

@@ -9,6 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 
+from modelrollout.api.action import RolloutActionStatus
 from modelrollout.api.base import API_VERSION
 from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, serving_selector
 from modelrollout.api.manifests import RENDERED, covers, is_fenced
@@ -25,11 +26,22 @@ from modelrollout.controller.client import (
 )
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
-from modelrollout.controller.kinds import CHILDREN, DEPLOYMENTS, MODEL_ROLLOUTS, PODS, Key, Kind, key_of, kind_of
+from modelrollout.controller.kinds import (
+    CHILDREN,
+    DEPLOYMENTS,
+    MODEL_ROLLOUTS,
+    PODS,
+    ROLLOUT_ACTIONS,
+    Key,
+    Kind,
+    key_of,
+    kind_of,
+)
 from modelrollout.controller.observe import Seen, warm_up_subject
 from modelrollout.controller.refusals import Refusal, Refusals
 from modelrollout.engine.effects import (
     AddFinalizer,
+    AnswerAction,
     ApplyServices,
     ApplyWorkload,
     Effect,
@@ -177,6 +189,8 @@ class Applier:
             case Emit():
                 self._tell(seen, [effect], outcome)
                 return False
+            case AnswerAction():
+                return await self._answer_action(seen, effect)
             case AddFinalizer():
                 return await self._set_finalizers(seen, [*_finalizers(seen), FINALIZER])
             case Release():
@@ -261,6 +275,21 @@ class Applier:
             "status": status.to_wire(),
         }
         return await self._write_rollout(seen, self._api.replace_status(manifest))
+
+    async def _answer_action(self, seen: Seen, effect: AnswerAction) -> bool:
+        """Once answered it is not asked any more; one that is gone needs no answer."""
+        key = Key(seen.key.namespace, effect.name)
+        live = self._informers.get(ROLLOUT_ACTIONS.kind, *key)
+        if live is None or live["metadata"]["uid"] != effect.uid:
+            return False
+        status = RolloutActionStatus(outcome=effect.outcome, message=effect.message, at=effect.at)
+        metadata = {**key._asdict(), "uid": effect.uid, "resourceVersion": _version(live)}
+        manifest = {"apiVersion": API_VERSION, "kind": ROLLOUT_ACTIONS.kind, "metadata": metadata}
+        try:
+            self._informers.learn(await self._api.replace_status({**manifest, "status": status.to_wire()}))
+        except (ConflictError, NotFoundError):
+            await self._informers.refresh(ROLLOUT_ACTIONS, key)
+        return True
 
     async def _set_finalizers(self, seen: Seen, finalizers: list[str]) -> bool:
         metadata = {"resourceVersion": seen.resource_version, "finalizers": finalizers}

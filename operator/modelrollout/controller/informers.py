@@ -1,6 +1,7 @@
 """A cache for every kind, kept up to date by watches and LISTs; every change names the rollouts that it concerns."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
@@ -13,6 +14,7 @@ from modelrollout.controller.kinds import (
     CHILDREN,
     GATEWAYS,
     MODEL_ROLLOUTS,
+    ROLLOUT_ACTIONS,
     WATCHED,
     Key,
     Kind,
@@ -50,6 +52,8 @@ class Informers:
         self._others: dict[str, Cache[Live]] = {
             kind.kind: Cache(kind, _as_it_is) for kind in self.kinds if kind is not MODEL_ROLLOUTS
         }
+        self._asked: dict[Key, set[Key]] = defaultdict(set)
+        """By rollout: the RolloutActions that were not told yet what became of them."""
         self._served: set[Kind] = set()
         self._gateways: dict[Key, frozenset[Key]] = {}
         """The Gateways that each rollout of the gatewayAPI router names."""
@@ -58,6 +62,12 @@ class Informers:
         """See `Objects.get`."""
         cache = self._others.get(kind)
         return cache.get(Key(namespace, name)) if cache else None
+
+    def asked(self, rollout: Key) -> list[Live]:
+        """The RolloutActions that were not told yet what became of them, oldest first."""
+        cache = self._others[ROLLOUT_ACTIONS.kind]
+        found = [cache.get(key) for key in self._asked.get(rollout, ())]
+        return sorted((one for one in found if one), key=_age)
 
     def watches(self, kind: str, namespace: str) -> bool:
         """See `Objects.watches`."""
@@ -79,8 +89,8 @@ class Informers:
         kind = kind_of(manifest)
         if kind in CHILDREN and not is_ours(manifest):
             return
-        if self._cache(kind).put(manifest) and kind is MODEL_ROLLOUTS:
-            self._note_gateways(manifest)
+        if self._cache(kind).put(manifest):
+            self._note(kind, manifest)
 
     async def refresh(self, kind: Kind, key: Key) -> None:
         """Look at one object now, because what is known of it has turned out to be old."""
@@ -138,8 +148,7 @@ class Informers:
     def _take(self, kind: Kind, manifest: Live, priority: Priority) -> bool:
         if not self._cache(kind).put(manifest):
             return False
-        if kind is MODEL_ROLLOUTS:
-            self._note_gateways(manifest)
+        self._note(kind, manifest)
         self._enqueue_all(self._concerned(kind, manifest), priority)
         return True
 
@@ -150,6 +159,8 @@ class Informers:
     def _gone(self, kind: Kind, manifest: Live, priority: Priority) -> None:
         if kind is MODEL_ROLLOUTS:
             self._gateways.pop(key_of(manifest), None)
+        if kind is ROLLOUT_ACTIONS:
+            self._hear_no_more(manifest)
         self._enqueue_all(self._concerned(kind, manifest), priority)
 
     def _enqueue_all(self, keys: Iterable[Key], priority: Priority) -> None:
@@ -161,12 +172,29 @@ class Informers:
         key = key_of(manifest)
         if kind is MODEL_ROLLOUTS:
             return [key]
+        if kind is ROLLOUT_ACTIONS:
+            return [_rollout_of(manifest)]
         if kind in CHILDREN:
             owner = owner_of(manifest)
             return [owner] if owner else []
         if kind is GATEWAYS:
             return [rollout for rollout, gateways in self._gateways.items() if key in gateways]
         return list(self._gateways)  # a GatewayClass: any Gateway may be of it
+
+    def _note(self, kind: Kind, manifest: Live) -> None:
+        """Keep what is looked up by something else than its name."""
+        if kind is MODEL_ROLLOUTS:
+            self._note_gateways(manifest)
+        if kind is ROLLOUT_ACTIONS and (manifest.get("status") or {}).get("outcome"):
+            self._hear_no_more(manifest)
+        elif kind is ROLLOUT_ACTIONS:
+            self._asked[_rollout_of(manifest)].add(key_of(manifest))
+
+    def _hear_no_more(self, action: Live) -> None:
+        rollout = _rollout_of(action)
+        self._asked[rollout].discard(key_of(action))
+        if not self._asked[rollout]:
+            del self._asked[rollout]
 
     def _note_gateways(self, manifest: Live) -> None:
         key = key_of(manifest)
@@ -183,6 +211,16 @@ class Informers:
 
 class _MissingCRDError(Exception):
     """ModelRollouts cannot be listed, so there is nothing to do until somebody installs the CRD or the role."""
+
+
+def _rollout_of(action: Live) -> Key:
+    return Key(action["metadata"]["namespace"], action["spec"]["rollout"])
+
+
+def _age(action: Live) -> tuple[str, int]:
+    """Creation is told to the second; within one, the order is that of the versions as far as they are numbers."""
+    version = str(action["metadata"]["resourceVersion"])
+    return action["metadata"]["creationTimestamp"], int(version) if version.isdecimal() else 0
 
 
 def _as_it_is(manifest: Live) -> Live:

@@ -51,6 +51,7 @@ _OURS = f"{MANAGED_BY}={MANAGER}"
 _GATEWAY_API = "gateway.networking.k8s.io/v1"
 
 MODEL_ROLLOUTS = Kind(API_VERSION, "ModelRollout", "modelrollouts")
+ROLLOUT_ACTIONS = Kind(API_VERSION, "RolloutAction", "rolloutactions")
 DEPLOYMENTS = Kind("apps/v1", "Deployment", "deployments", selector=_OURS)
 SERVICES = Kind("v1", "Service", "services", selector=_OURS)
 HTTP_ROUTES = Kind(_GATEWAY_API, "HTTPRoute", "httproutes", selector=_OURS)
@@ -60,7 +61,7 @@ PODS = Kind("v1", "Pod", "pods")
 EVENTS = Kind("events.k8s.io/v1", "Event", "events")
 
 CHILDREN = (DEPLOYMENTS, SERVICES, HTTP_ROUTES)
-WATCHED = (MODEL_ROLLOUTS, *CHILDREN, GATEWAYS, GATEWAY_CLASSES)
+WATCHED = (MODEL_ROLLOUTS, ROLLOUT_ACTIONS, *CHILDREN, GATEWAYS, GATEWAY_CLASSES)
 
 _BY_NAME = {(kind.api_version, kind.kind): kind for kind in (*WATCHED, PODS, EVENTS)}
 

@@ -1,11 +1,13 @@
 """Gathers what a decision depends on: the rollout, its objects as last seen, what the judge and the preflight said."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from pydantic import ValidationError
 
+from modelrollout.api.action import RolloutActionSpec
 from modelrollout.api.base import problems
 from modelrollout.api.labels import FINALIZER, colour_name
 from modelrollout.api.objects import Live
@@ -19,7 +21,7 @@ from modelrollout.controller.kinds import DEPLOYMENTS, Key
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.refusals import Refusals
 from modelrollout.engine.effects import ApplyWorkload
-from modelrollout.engine.snapshot import Obstacle, Snapshot, Workload
+from modelrollout.engine.snapshot import Asked, Obstacle, Snapshot, Workload
 from modelrollout.traffic.router import router_for
 from modelrollout.workloads import deployment
 
@@ -114,9 +116,19 @@ class Observer:
             preflighted=found is not None and not (passing and status.phase is Phase.PREPARING),
             warmed=warmed,
             warm_up_error=warm_up_error,
+            actions=self._asked(key),
             deleting="deletionTimestamp" in metadata,
             has_finalizer=FINALIZER in (metadata.get("finalizers") or []),
         )
+
+    def _asked(self, key: Key) -> tuple[Asked, ...]:
+        """What people ask for. The API server has looked at it, so what does not fit is of a later API."""
+        asked = []
+        for action in self._informers.asked(key):
+            with suppress(ValidationError):
+                spec = RolloutActionSpec.model_validate(action["spec"])
+                asked.append(Asked(uid=action["metadata"]["uid"], name=action["metadata"]["name"], spec=spec))
+        return tuple(asked)
 
     def _workloads(self, key: Key, generation: int) -> Mapping[Colour, Workload]:
         workloads: dict[Colour, Workload] = {}

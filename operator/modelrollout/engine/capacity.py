@@ -6,11 +6,15 @@ and the candidate never has more pods than stable: hence the weights c/(c+n) for
 selector.
 """
 
+import math
 from datetime import timedelta
 
-from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.api.quantities import parse_number
+from modelrollout.api.spec import CandidateSize, ModelRolloutSpec
 from modelrollout.api.status import MOST_REACHABLE_WEIGHTS
 from modelrollout.api.traffic import Unreachable
+
+_HEADROOM = "25%"
 
 ROUTE_SETTLES = timedelta(seconds=2)
 """How long proxies may take to learn of a backend, or to forget it."""
@@ -26,9 +30,19 @@ def candidate_replicas(spec: ModelRolloutSpec, weight: int) -> int:
 
     A stage of weight 0 looks at the whole version without traffic, so it needs all of them.
     """
-    if not splits_by_pods(spec) or weight in (0, 100):
+    if weight in (0, 100):
         return spec.replicas
+    if not splits_by_pods(spec):
+        return _replicas_for_share(spec, weight)
     return min(spec.replicas, weight * spec.replicas // (100 - weight))
+
+
+def _replicas_for_share(spec: ModelRolloutSpec, weight: int) -> int:
+    """Pods for a share of the requests that the router can give exactly."""
+    if spec.capacity.candidate is CandidateSize.FULL:
+        return spec.replicas
+    headroom = parse_number(spec.capacity.headroom or _HEADROOM)
+    return min(spec.replicas, math.ceil(spec.replicas * weight / 100 * (1 + headroom)))
 
 
 def is_reachable(spec: ModelRolloutSpec, weight: int) -> bool:

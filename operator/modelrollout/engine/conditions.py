@@ -37,7 +37,8 @@ def _with_numbers(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRollou
     """Everything in the status that follows from the rest of it and from what is seen."""
     stable, candidate, stage = status.stable, status.candidate, status.stage
     workload = snapshot.workloads.get(stable.colour) if stable else None
-    declared = stage.weight if stage and status.phase is Phase.PROGRESSING else 0
+    step = stage if status.phase is Phase.PROGRESSING else status.way_back
+    declared = step.weight if step else 0
     newest = candidate or stable
     weights = WeightsStatus(
         declared=declared,

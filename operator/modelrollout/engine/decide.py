@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from modelrollout.api.status import ModelRolloutStatus, Phase
+from modelrollout.engine.actions import answers, hear
 from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.conditions import report
 from modelrollout.engine.deleting import deleting, drains_first, taking_back
@@ -13,6 +14,7 @@ from modelrollout.engine.move import Move
 from modelrollout.engine.preparing import preparing, unreachable_obstacle
 from modelrollout.engine.progressing import progressing
 from modelrollout.engine.reverting import reverting
+from modelrollout.engine.slos import judged_stage
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import note_pause
 from modelrollout.engine.world import effects_for
@@ -32,7 +34,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     move = _move_on(noted, now)
     status, told = report(noted, move, now)
     return Decision(
-        effects=(*effects_for(snapshot, status, now), *move.events, *told),
+        effects=(*effects_for(snapshot, status, now), *answers(snapshot, status), *move.events, *told),
         wake_at=_wake_at(move, now),
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,
@@ -51,10 +53,15 @@ def _move_on(snapshot: Snapshot, now: datetime) -> Move:
 
 
 def _move(snapshot: Snapshot, now: datetime) -> Move:
-    """The phase decides. A status that lacks what its phase needs has been tampered with: start from what serves."""
+    """What people ask for comes first, then the phase decides.
+
+    A status that lacks what its phase needs has been tampered with: start from what serves.
+    """
     status = snapshot.status
     if snapshot.deleting:
         return taking_back(snapshot, now)
+    if heard := hear(snapshot, now):
+        return heard
     match status.phase:
         case Phase.PREPARING if status.candidate:
             return preparing(snapshot, status.candidate, now)
@@ -80,14 +87,15 @@ def _with_own_obstacles(snapshot: Snapshot) -> Snapshot:
 
 
 def _watch(status: ModelRolloutStatus) -> Watch | None:
-    """The SLOs of the stage, while the candidate takes requests."""
-    stage, stable, candidate = status.stage, status.stable, status.candidate
-    if status.phase is not Phase.PROGRESSING or not stage or not stable or not candidate or not stage.weight:
+    """The SLOs of the stage, or of the step back, while the candidate takes requests."""
+    step, stable, candidate = status.stage or status.way_back, status.stable, status.candidate
+    judged = judged_stage(status)
+    if judged is None or not step or not step.weight or not stable or not candidate:
         return None
     return Watch(
-        attempt=status.attempt,
-        stage=stage.index,
+        attempt=candidate.attempt,
+        stage=judged,
         stable=stable.colour,
         candidate=candidate.colour,
-        since=stage.entered_at,
+        since=step.entered_at,
     )

@@ -7,7 +7,7 @@ from modelrollout.api.status import Colour, Phase
 from modelrollout.engine.effects import Effect, Release, RemoveFinalizer, SetTraffic
 from modelrollout.engine.move import Move, answering_pods, only_candidate_serves, serving_colour
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.reverting import reverting
+from modelrollout.engine.reverting import at_once, reverting
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import revert
 
@@ -26,7 +26,7 @@ def taking_back(snapshot: Snapshot, now: datetime) -> Move:
     if candidate is None:
         return Move(status=snapshot.status)
     if snapshot.status.phase is Phase.REVERTING:
-        return reverting(snapshot, candidate, now)
+        return reverting(at_once(snapshot, now), candidate, now)
     message = "the ModelRollout is being deleted"
     return revert(snapshot, candidate, now, reason=Reason.DELETED, message=message, may_retry=True)
 

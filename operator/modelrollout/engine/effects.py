@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from modelrollout.api.action import ActionOutcome
 from modelrollout.api.status import Colour, ModelRolloutStatus
 
 
@@ -86,6 +87,17 @@ class Emit:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AnswerAction:
+    """Tell a RolloutAction what became of it; the status that says the same is written by then."""
+
+    uid: str
+    name: str
+    outcome: ActionOutcome
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Release:
     """Take our ownership off what shall outlive the ModelRollout (Retain), so that the garbage collector leaves it."""
 
@@ -107,6 +119,7 @@ Effect = (
     | WarmUp
     | WriteStatus
     | Emit
+    | AnswerAction
     | Release
     | RemoveFinalizer
 )
@@ -114,7 +127,10 @@ Effect = (
 
 @dataclass(frozen=True, kw_only=True)
 class Watch:
-    """What to look at until the next decision: the SLOs of this stage, samples counting from `since`."""
+    """What to look at until the next decision: the SLOs of this stage, samples counting from `since`.
+
+    `stage` is the index of the stage; on a gradual way back, where there is none, the weight of the step below zero.
+    """
 
     attempt: int
     stage: int

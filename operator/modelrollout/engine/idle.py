@@ -5,7 +5,7 @@ from datetime import datetime
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import Retry
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, RevertStatus
-from modelrollout.engine.move import Move, evolve, is_ready, normal, serving_colour, stamp, stays
+from modelrollout.engine.move import Move, evolve, is_ready, normal, paused_by, serving_colour, stamp, stays
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import DRAIN
 from modelrollout.engine.revision import fingerprint_of, revision_of
@@ -29,9 +29,11 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
         again_at = _again_at(snapshot.spec.retry, failed)
         if again_at is None or now < again_at:
             return _stuck(status, failed, again_at)
-    if snapshot.spec.paused:
-        message = f"paused: version {snapshot.spec.model.version} starts once spec.paused is false"
-        return stays(status, Reason.PAUSED, message)
+    if status.killed:
+        message = f"{status.killed.by} pulled the kill switch; version {snapshot.spec.model.version} waits for its lift"
+        return stays(status, Reason.KILLED, message, needs_person=True)
+    if paused := paused_by(snapshot):
+        return stays(status, Reason.PAUSED, f"{paused}; version {snapshot.spec.model.version} starts afterwards")
     if status.previous and status.previous.revision == wanted and status.previous.colour in snapshot.workloads:
         return _return_to(status.previous, snapshot, now)
     if status.previous and now < status.previous.since + DRAIN:
@@ -83,7 +85,7 @@ def _again_at(retry: Retry | None, failed: RevertStatus) -> datetime | None:
 
 def _stuck(status: ModelRolloutStatus, failed: RevertStatus, again_at: datetime | None) -> Move:
     """What failed is not tried again, or not yet."""
-    then = f"it is tried again at {stamp(again_at)}" if again_at else "change the spec to try again"
+    then = f"it is tried again at {stamp(again_at)}" if again_at else "change the spec, or ask for a retry"
     message = (
         f"version {failed.version} was taken back at {stamp(failed.at)} ({failed.reason}: {failed.message}); {then}"
     )

@@ -111,6 +111,16 @@ def only_candidate_serves(snapshot: Snapshot, stable: ColourStatus | None, candi
     )
 
 
+def paused_by(snapshot: Snapshot) -> str:
+    """Who or what pauses the rollout, for a message; empty when nothing does, or somebody asked to promote."""
+    status = snapshot.status
+    if status.promoting:
+        return ""
+    if status.held:
+        return f"paused by {status.held.by}" + (f": {status.held.reason}" if status.held.reason else "")
+    return "paused by spec.paused" if snapshot.spec.paused else ""
+
+
 def paused_time(status: ModelRolloutStatus, now: datetime) -> timedelta:
     """Time spent paused since the present stage (or the preparation) began."""
     current = now - status.paused_at if status.paused_at else timedelta()

@@ -7,11 +7,11 @@ from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus
 from modelrollout.engine.capacity import candidate_replicas, reachable_weights, skips_unreachable
-from modelrollout.engine.move import Move, Waiting, evolve, is_ready, paused_time, stays, with_status
+from modelrollout.engine.move import Move, Waiting, evolve, is_ready, paused_by, paused_time, stays, with_status
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Obstacle, Snapshot
-from modelrollout.engine.stages import expand, next_stage, unreachable_stages
+from modelrollout.engine.stages import expand, next_stage, serving_stage, unreachable_stages
 from modelrollout.engine.transitions import enter_stage, promote, revert
 
 _LEAST_PROGRESS_DEADLINE = timedelta(minutes=10)
@@ -40,9 +40,10 @@ def preparing(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
         return Move(status=status, waiting=_blocked_by(snapshot.obstacles[0]))
     if not snapshot.preflighted:
         return stays(status, Reason.PREFLIGHT, "looking at the queries and the metrics before any traffic moves")
-    if snapshot.spec.paused:
-        return stays(status, Reason.PAUSED, "paused before the first stage")
-    return enter_stage(snapshot, next_stage(snapshot.spec, -1) or 0, now)
+    if paused := paused_by(snapshot):
+        return stays(status, Reason.PAUSED, f"{paused}, before the first stage")
+    first = serving_stage(snapshot.spec) if status.promoting else next_stage(snapshot.spec, -1) or 0
+    return enter_stage(snapshot, first, now)
 
 
 def supersede(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move | None:
@@ -59,9 +60,9 @@ def supersede(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
 
 
 def first_replicas(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> int:
-    """Pods that the candidate needs before the first stage; all of them when nothing serves yet."""
+    """Pods that the candidate needs before the first stage; all of them when it is to serve at once."""
     first = next_stage(spec, -1)
-    if status.stable is None or first is None:
+    if status.stable is None or first is None or status.promoting:
         return spec.replicas
     return max(candidate_replicas(spec, expand(spec)[first].weight), 1)
 
@@ -80,9 +81,9 @@ def pods_overdue(snapshot: Snapshot, candidate: ColourStatus, begun: datetime, m
     status = snapshot.status
     overdue_at = begun + progress_deadline(snapshot.spec, status) + paused_time(status, now)
     if now < overdue_at:
-        return stays(status, Reason.WAITING_FOR_PODS, missing, until=None if snapshot.spec.paused else overdue_at)
-    if snapshot.spec.paused:
-        return stays(status, Reason.PAUSED, f"paused; {missing}")
+        return stays(status, Reason.WAITING_FOR_PODS, missing, until=None if paused_by(snapshot) else overdue_at)
+    if paused := paused_by(snapshot):
+        return stays(status, Reason.PAUSED, f"{paused}; {missing}")
     message = f"{missing}; not done within {progress_deadline(snapshot.spec, status)}"
     return revert(snapshot, candidate, now, reason=Reason.PROGRESS_DEADLINE_EXCEEDED, message=message)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from modelrollout.api.slo import OnBreach
 from modelrollout.api.status import ColourStatus, SloStatus, StageStatus, Verdict
 from modelrollout.api.strategy import OnDeadline
 from modelrollout.engine.capacity import (
@@ -14,12 +15,15 @@ from modelrollout.engine.capacity import (
     splits_by_pods,
 )
 from modelrollout.engine.effects import Emit
+from modelrollout.engine.gates import gate
 from modelrollout.engine.move import (
     Move,
     Waiting,
     answering_pods,
     evolve,
     is_ready,
+    normal,
+    paused_by,
     paused_time,
     route_share,
     stamp,
@@ -31,7 +35,7 @@ from modelrollout.engine.preparing import pods_overdue, supersede
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.slos import fold, gravest, harmful, held, not_passing, worth_writing
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.stages import Stage, expand, next_stage
+from modelrollout.engine.stages import Stage, expand, next_stage, serving_stage
 from modelrollout.engine.transitions import back_to_preparing, enter_stage, promote, revert
 
 _ROUNDING = 0.5
@@ -113,7 +117,7 @@ def _harm(trial: _Trial) -> Move | None:
 def _pass_over(trial: _Trial) -> Move | None:
     """With fewer pods than there were, this stage may be one that would have been left out."""
     spec = trial.snapshot.spec
-    if is_reachable(spec, trial.stage.weight) or not skips_unreachable(spec) or spec.paused:
+    if is_reachable(spec, trial.stage.weight) or not skips_unreachable(spec) or paused_by(trial.snapshot):
         return None
     return _advance(trial)
 
@@ -145,8 +149,10 @@ def _traffic_arrived(trial: _Trial) -> bool:
 def _leave(trial: _Trial) -> Move:
     """Onwards when the hold is over and everything passes; the deadline's policy when it stays undecided."""
     status, stage = trial.snapshot.status, trial.stage
-    if trial.snapshot.spec.paused:
-        return stays(status, Reason.PAUSED, f"paused in stage {stage.name}")
+    if trial.at.advanced or status.promoting:
+        return _leave_as_asked(trial)
+    if paused := paused_by(trial.snapshot):
+        return stays(status, Reason.PAUSED, f"{paused}, in stage {stage.name}")
     held_until = (trial.at.reached_at or trial.now) + stage.hold
     held_back = _held_back(trial)
     if trial.now < held_until and held_back:
@@ -154,7 +160,28 @@ def _leave(trial: _Trial) -> Move:
     if trial.now < held_until:
         return stays(status, Reason.HOLDING, f"stage {stage.name} holds until {stamp(held_until)}", until=held_until)
     waiting = held_back or _undecided(trial)
-    return _until_deadline(trial, waiting) if waiting else _advance(trial)
+    if waiting:
+        return _until_deadline(trial, waiting)
+    return _through_the_gate(trial, stage)
+
+
+def _leave_as_asked(trial: _Trial) -> Move:
+    """A person who asks to go on passes over holds and what is undecided, but not over harm, pods or other people."""
+    waiting = _no_way_on(trial)
+    if waiting:
+        return Move(status=trial.snapshot.status, waiting=waiting)
+    ahead = expand(trial.snapshot.spec)[trial.at.index :] if trial.snapshot.status.promoting else (trial.stage,)
+    return _through_the_gate(trial, *ahead)
+
+
+def _through_the_gate(trial: _Trial, *stages: Stage) -> Move:
+    """Onwards once everybody has said yes who has to; deadlines do not count that wait."""
+    closed = gate(trial.snapshot, trial.candidate, stages)
+    if closed is None:
+        return _advance(trial)
+    before = next((one.reason for one in trial.snapshot.status.conditions if one.type == "Progressing"), "")
+    told = () if before == Reason.AWAITING_APPROVAL else (normal(Reason.AWAITING_APPROVAL, closed.message),)
+    return Move(status=trial.snapshot.status, waiting=closed, events=told)
 
 
 def _held_back(trial: _Trial) -> Waiting | None:
@@ -170,17 +197,32 @@ def _held_back(trial: _Trial) -> Waiting | None:
 
 def _undecided(trial: _Trial) -> Waiting | None:
     """What keeps the candidate from going on after the hold, if anything does."""
+    open_slos = [slo for slo in not_passing(trial.slos) if _is_required(trial.stage, slo)]
+    return _unready(trial) or _wait_for_slos(trial, open_slos)
+
+
+def _no_way_on(trial: _Trial) -> Waiting | None:
+    """What no person can pass over: a broken route, missing pods, or an SLO that is breached and takes back for it."""
+    reverts = {slo.name for slo in trial.snapshot.spec.slos if slo.on_breach is OnBreach.REVERT}
+    breached = [slo for slo in trial.slos if slo.verdict is Verdict.BREACH and slo.name in reverts]
+    return _unready(trial) or _wait_for_slos(trial, breached)
+
+
+def _unready(trial: _Trial) -> Waiting | None:
     if trial.snapshot.obstacles:
         obstacle = trial.snapshot.obstacles[0]
         return Waiting(reason=obstacle.reason, message=obstacle.message, needs_person=True)
     if not trial.has_its_pods:
         message = f"waiting for {trial.pods} ready pods of version {trial.candidate.version}"
         return Waiting(reason=Reason.WAITING_FOR_PODS, message=message)
-    open_slos = [slo for slo in not_passing(trial.slos) if _is_required(trial.stage, slo)]
-    if open_slos:
-        names = ", ".join(f"{slo.name} ({slo.reason})" for slo in open_slos)
-        return Waiting(reason=Reason.UNDECIDED, message=f"stage {trial.stage.name} waits for SLOs: {names}")
     return None
+
+
+def _wait_for_slos(trial: _Trial, slos: list[SloStatus]) -> Waiting | None:
+    if not slos:
+        return None
+    names = ", ".join(f"{slo.name} ({slo.reason})" for slo in slos)
+    return Waiting(reason=Reason.UNDECIDED, message=f"stage {trial.stage.name} waits for SLOs: {names}")
 
 
 def _is_required(stage: Stage, slo: SloStatus) -> bool:
@@ -205,9 +247,16 @@ def _overdue(trial: _Trial, waiting: Waiting) -> Move:
     snapshot, policy = trial.snapshot, trial.stage.on_deadline
     if policy is OnDeadline.REVERT:
         message = f"undecided at the deadline: {waiting.message}"
-        return revert(snapshot, trial.candidate, trial.now, reason=Reason.STAGE_DEADLINE_EXCEEDED, message=message)
+        return revert(
+            snapshot,
+            trial.candidate,
+            trial.now,
+            reason=Reason.STAGE_DEADLINE_EXCEEDED,
+            message=message,
+            mode=snapshot.spec.rollback.mode,
+        )
     if policy is OnDeadline.ADVANCE and _may_rise(trial):
-        return _advance(trial)
+        return _through_the_gate(trial, trial.stage)
     message = f"undecided at the deadline, holding: {waiting.message}"
     return stays(snapshot.status, Reason.UNDECIDED_AT_DEADLINE, message, needs_person=True)
 
@@ -219,7 +268,10 @@ def _may_rise(trial: _Trial) -> bool:
 
 
 def _advance(trial: _Trial) -> Move:
-    following = next_stage(trial.snapshot.spec, trial.at.index)
+    spec = trial.snapshot.spec
+    following = next_stage(spec, trial.at.index)
+    if trial.snapshot.status.promoting:
+        following = None if trial.stage.weight == 100 else serving_stage(spec)
     if following is None:
         return promote(trial.snapshot, trial.candidate, trial.now)
     return enter_stage(trial.snapshot, following, trial.now)

@@ -16,7 +16,12 @@ class Reason(StrEnum):
     REVERTING = "Reverting"
     REVERTED = "Reverted"
     SERVING = "Serving"
+    ACTION_APPLIED = "ActionApplied"
+    ACTION_REFUSED = "ActionRefused"
     # why a candidate is taken back
+    REVERT_REQUESTED = "RevertRequested"
+    ABORT_REQUESTED = "AbortRequested"
+    KILLED = "Killed"
     SLO_BREACHED = "SLOBreached"
     CANDIDATE_UNAVAILABLE = "CandidateUnavailable"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
@@ -37,6 +42,8 @@ class Reason(StrEnum):
     DRAINING = "Draining"
     PAUSED = "Paused"
     OUTSIDE_WINDOW = "OutsideWindow"
+    GOING_BACK = "GoingBack"
+    AWAITING_APPROVAL = "AwaitingApproval"
     # what needs a person
     STABLE_UNAVAILABLE = "StableUnavailable"
     STABLE_MISSING = "StableMissing"

@@ -2,13 +2,25 @@
 
 from datetime import datetime, timedelta
 
-from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase
+from modelrollout.api.quantities import parse_duration
+from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, WayBackStatus
 from modelrollout.engine.capacity import ROUTE_SETTLES
-from modelrollout.engine.move import Move, answering_pods, evolve, normal, route_share, stays
+from modelrollout.engine.move import (
+    Move,
+    answering_pods,
+    evolve,
+    normal,
+    route_share,
+    stamp,
+    stays,
+    warning,
+    with_status,
+)
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.revision import revision_of
+from modelrollout.engine.slos import clear_verdicts, fold, gravest, harmful, worth_writing
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.transitions import stand_in
+from modelrollout.engine.transitions import stand_in, step_back
 
 DRAIN = timedelta(seconds=10)
 """From a colour's last requests to the end of its pods: data planes take a moment to follow, answers to end."""
@@ -17,6 +29,8 @@ DRAIN = timedelta(seconds=10)
 def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
     """Wait for the route to be back and the pods to drain, then give the colour up."""
     status, record = snapshot.status, snapshot.status.last_revert
+    if status.way_back:
+        return _step_by_step(snapshot, candidate, status.way_back, now)
     if route_share(snapshot, candidate.colour) > 0:
         if not answering_pods(snapshot, status.stable):
             return _keep_serving(snapshot, candidate, now)
@@ -29,6 +43,44 @@ def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
     served = f"version {status.stable.version} serves all requests" if status.stable else "nothing serves yet"
     told = normal(Reason.REVERTED, f"Attempt {candidate.attempt}: version {candidate.version} is taken back; {served}")
     return Move(status=done, events=(told,), moved=True)
+
+
+def at_once(snapshot: Snapshot, now: datetime) -> Snapshot:
+    """The same moment with what is left of a gradual way back passed over."""
+    if snapshot.status.way_back is None:
+        return snapshot
+    return with_status(snapshot, way_back=None, left_at=now, slos=[], verdict="")
+
+
+def _step_by_step(snapshot: Snapshot, candidate: ColourStatus, step: WayBackStatus, now: datetime) -> Move:
+    """One step of a gradual way back: as in a stage, a breach takes the rest back at once."""
+    if not answering_pods(snapshot, snapshot.status.stable):
+        return _keep_serving(snapshot, candidate, now)
+    slos = fold(snapshot, now)
+    written = worth_writing(snapshot.status.slos, slos)
+    snapshot = with_status(snapshot, slos=written, verdict=gravest(written))
+    worst = harmful(snapshot.spec.slos, slos, now)
+    if worst or not answering_pods(snapshot, candidate):
+        why = f"SLO {worst.name} is breached: {worst.message}" if worst else "it has no ready pod left"
+        message = f"Version {candidate.version} goes back at once: {why}"
+        return Move(status=at_once(snapshot, now).status, events=(warning(Reason.GOING_BACK, message),), moved=True)
+    if step.reached_at is None:
+        return _wait_for_step(snapshot, candidate, step, now)
+    held_until = step.reached_at + parse_duration(snapshot.spec.rollback.hold)
+    if now < held_until:
+        message = f"version {candidate.version} keeps {step.weight} % of the requests until {stamp(held_until)}"
+        return stays(snapshot.status, Reason.GOING_BACK, message, until=held_until)
+    following = step_back(snapshot, candidate, now)
+    if following is None:
+        return Move(status=at_once(snapshot, now).status, moved=True)
+    return Move(status=evolve(clear_verdicts(snapshot.status), way_back=following), moved=True)
+
+
+def _wait_for_step(snapshot: Snapshot, candidate: ColourStatus, step: WayBackStatus, now: datetime) -> Move:
+    if round(route_share(snapshot, candidate.colour)) <= step.weight:
+        return Move(status=evolve(snapshot.status, way_back=evolve(step, reached_at=now)), moved=True)
+    message = f"waiting for the route to show {step.weight} % on version {candidate.version}"
+    return stays(snapshot.status, Reason.WAITING_FOR_TRAFFIC, message)
 
 
 def _wait_for_route(status: ModelRolloutStatus, now: datetime) -> Move:

@@ -28,6 +28,13 @@ def fold(snapshot: Snapshot, now: datetime) -> list[SloStatus]:
     return [_count(slo, before.get(slo.name), read.get(slo.name), now) for slo in snapshot.spec.slos]
 
 
+def judged_stage(status: ModelRolloutStatus) -> int | None:
+    """What readings call the present stage: its index, or the weight of a step back below zero; None without any."""
+    if status.way_back:
+        return -status.way_back.weight
+    return status.stage.index if status.stage else None
+
+
 def worth_writing(before: Iterable[SloStatus], current: list[SloStatus]) -> list[SloStatus]:
     """The same, with the written entry kept where nothing changed but a value that was written a moment ago."""
     written = {slo.name: slo for slo in before}
@@ -75,10 +82,11 @@ def gravest(current: Iterable[SloStatus]) -> str:
 
 def _fresh_readings(snapshot: Snapshot, now: datetime) -> dict[str, SloStatus]:
     """Readings of this very stage of this attempt that are not too old."""
-    readings, stage = snapshot.readings, snapshot.status.stage
-    if readings is None or stage is None or now - readings.looked_at > MAX_READING_AGE:
+    readings, status = snapshot.readings, snapshot.status
+    if readings is None or now - readings.looked_at > MAX_READING_AGE:
         return {}
-    if (readings.attempt, readings.stage) != (snapshot.status.attempt, stage.index):
+    attempt = status.candidate.attempt if status.candidate else None
+    if (readings.attempt, readings.stage) != (attempt, judged_stage(status)):
         return {}
     return dict(readings.by_slo)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from modelrollout.api.action import RolloutActionSpec
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, SloStatus
 
@@ -65,6 +66,15 @@ class Obstacle:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A RolloutAction that has not been told yet what became of it."""
+
+    uid: str
+    name: str
+    spec: RolloutActionSpec
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """Everything that a decision may depend on, besides the time."""
 
@@ -83,5 +93,9 @@ class Snapshot:
     """(colour, attempt) pairs whose ready pods have all answered their warm-up requests."""
     warm_up_error: str = ""
     """Why the last warm-up failed, if it did."""
+    actions: tuple[Asked, ...] = ()
+    """What people ask for, oldest first."""
+    approvals_guarded: bool = True
+    """Whether the API server looks at who approves; approvals that anybody could have written are worth nothing."""
     deleting: bool = False
     has_finalizer: bool = True

@@ -6,7 +6,17 @@ from datetime import timedelta
 
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.strategy import BAKE, BlueGreen, Canary, OnDeadline, Step, Strategy, Timed
+from modelrollout.api.strategy import (
+    BAKE,
+    Approval,
+    BlueGreen,
+    Canary,
+    OnDeadline,
+    Requirements,
+    Step,
+    Strategy,
+    Timed,
+)
 from modelrollout.api.window import Window
 from modelrollout.engine.capacity import is_reachable, skips_unreachable
 
@@ -24,6 +34,10 @@ class Stage:
     """When it may begin; None: at any time."""
     required_slos: tuple[str, ...] | None = None
     """Names of the SLOs that must pass before it is left; None: all."""
+    approvals: tuple[Approval, ...] = ()
+    """Who has to say yes before it is left."""
+    checklist: tuple[str, ...] = ()
+    """What somebody has to sign off before it is left."""
 
 
 def expand(spec: ModelRolloutSpec) -> tuple[Stage, ...]:
@@ -41,6 +55,11 @@ def next_stage(spec: ModelRolloutSpec, after: int) -> int | None:
         if index > after and (is_reachable(spec, stage.weight) or not skips_unreachable(spec)):
             return index
     return None
+
+
+def serving_stage(spec: ModelRolloutSpec) -> int:
+    """Index of the first stage in which the candidate has all requests."""
+    return next(index for index, stage in enumerate(expand(spec)) if stage.weight == 100)
 
 
 def unreachable_stages(spec: ModelRolloutSpec) -> list[Stage]:
@@ -70,6 +89,7 @@ def _steps(prefix: str, steps: Sequence[Step]) -> tuple[Stage, ...]:
 
 
 def _stage(name: str, weight: int, timed: Timed) -> Stage:
+    required = timed.require or Requirements()
     return Stage(
         name=name,
         weight=weight,
@@ -77,7 +97,9 @@ def _stage(name: str, weight: int, timed: Timed) -> Stage:
         deadline=parse_duration(timed.deadline) if timed.deadline else None,
         on_deadline=timed.on_deadline,
         window=timed.window,
-        required_slos=_names(timed.require.slos if timed.require else None),
+        required_slos=_names(required.slos),
+        approvals=tuple(required.approvals),
+        checklist=tuple(required.checklist),
     )
 
 

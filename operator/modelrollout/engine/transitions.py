@@ -3,8 +3,20 @@
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from modelrollout.api.status import Colour, ColourStatus, Phase, RevertStatus, StageStatus
-from modelrollout.engine.move import Move, answering_pods, evolve, normal, route_share, stamp, stays, warning
+from modelrollout.api.spec import RevertMode
+from modelrollout.api.status import Colour, ColourStatus, Phase, RevertStatus, StageStatus, WayBackStatus
+from modelrollout.engine.capacity import splits_by_pods
+from modelrollout.engine.move import (
+    Move,
+    answering_pods,
+    evolve,
+    normal,
+    paused_by,
+    route_share,
+    stamp,
+    stays,
+    warning,
+)
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.revision import fingerprint_of, revision_of
 from modelrollout.engine.slos import clear_verdicts
@@ -14,9 +26,12 @@ from modelrollout.engine.windows import opens_at
 
 _FRESH_CLOCKS = {"paused_at": None, "paused_seconds": 0.0, "pods_missing_since": None}
 
+_STEPS_BACK = (75, 50, 25)
+"""Per cent that a candidate keeps on a gradual way back, as far as they are less than it has."""
 
-def start_attempt(snapshot: Snapshot, now: datetime) -> Move:
-    """Give the spec's version the colour that does not serve, and a number."""
+
+def start_attempt(snapshot: Snapshot, now: datetime, *, promoting: bool = False) -> Move:
+    """Give the spec's version the colour that does not serve, and a number; `promoting` passes over its stages."""
     status, model = snapshot.status, snapshot.spec.model
     attempt = last_attempt(snapshot) + 1
     revision = revision_of(snapshot.name, snapshot.spec)
@@ -35,6 +50,8 @@ def start_attempt(snapshot: Snapshot, now: datetime) -> Move:
         previous=None,
         stage=None,
         left_at=None,
+        promoting=promoting,
+        consents=[],
         **_FRESH_CLOCKS,
     )
     message = f"Attempt {attempt}: preparing version {model.version} in {candidate.colour}"
@@ -70,10 +87,13 @@ def adopt(snapshot: Snapshot, colour: Colour, now: datetime) -> Move:
 
 
 def enter_stage(snapshot: Snapshot, index: int, now: datetime) -> Move:
-    """Decide on a stage, as soon as its window is open. Its traffic follows once this decision is written down."""
+    """Decide on a stage, as soon as its window is open. Its traffic follows once this decision is written down.
+
+    Who asks to promote does not wait for windows.
+    """
     stages = expand(snapshot.spec)
     stage = stages[index]
-    opens = opens_at(stage.window, now)
+    opens = now if snapshot.status.promoting else opens_at(stage.window, now)
     if now < opens:
         message = f"stage {stage.name} may begin at {stamp(opens)}"
         return stays(snapshot.status, Reason.OUTSIDE_WINDOW, message, until=opens)
@@ -99,6 +119,7 @@ def promote(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
         candidate=None,
         stage=None,
         last_revert=None,
+        promoting=False,
         **_FRESH_CLOCKS,
     )
     message = f"Version {candidate.version} serves all requests from {candidate.colour}"
@@ -120,7 +141,14 @@ def restore(snapshot: Snapshot, previous: ColourStatus, now: datetime) -> Move:
 
 
 def revert(
-    snapshot: Snapshot, candidate: ColourStatus, now: datetime, *, reason: Reason, message: str, may_retry: bool = False
+    snapshot: Snapshot,
+    candidate: ColourStatus,
+    now: datetime,
+    *,
+    reason: Reason,
+    message: str,
+    may_retry: bool = False,
+    mode: RevertMode = RevertMode.IMMEDIATE,
 ) -> Move:
     """Take the candidate back: all requests to stable. Unless it may retry, this spec is not tried again."""
     status = snapshot.status
@@ -136,18 +164,59 @@ def revert(
         message=message[:1024],
         at=now,
     )
-    left_at = now if status.stage and answering_pods(snapshot, status.stable) else status.left_at
-    reverting = evolve(status, phase=Phase.REVERTING, stage=None, left_at=left_at, last_revert=record, **_FRESH_CLOCKS)
+    way_back = step_back(snapshot, candidate, now) if mode is RevertMode.GRADUAL else None
+    had_requests = status.stage is not None or route_share(snapshot, candidate.colour) > 0
+    leaves = had_requests and not way_back and answering_pods(snapshot, status.stable)
+    reverting = evolve(
+        clear_verdicts(status) if way_back else status,
+        phase=Phase.REVERTING,
+        stage=None,
+        way_back=way_back,
+        left_at=now if leaves else status.left_at,
+        last_revert=record,
+        promoting=False,
+        **_FRESH_CLOCKS,
+    )
     tell = normal if may_retry else warning
     event = tell(Reason.REVERTING, f"Taking version {candidate.version} back: {reason}: {message}")
     return Move(status=reverting, events=(event,), moved=True)
+
+
+def step_back(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> WayBackStatus | None:
+    """The next step down from what the candidate has; None when that is nothing, or the router has no weights."""
+    if splits_by_pods(snapshot.spec):
+        return None
+    share = route_share(snapshot, candidate.colour)
+    weight = next((step for step in _STEPS_BACK if step < round(share)), None)
+    return WayBackStatus(weight=weight, entered_at=now) if weight else None
+
+
+def undo(snapshot: Snapshot, previous: ColourStatus, now: datetime, *, message: str, mode: RevertMode) -> Move:
+    """The version before is stable again, and the one that serves is taken back like a candidate."""
+    status = snapshot.status
+    if status.stable is None:
+        return Move(status=status)
+    swapped = evolve(status, stable=evolve(previous, since=now), candidate=status.stable, previous=None, left_at=None)
+    return revert(
+        replace(snapshot, status=swapped),
+        status.stable,
+        now,
+        reason=Reason.REVERT_REQUESTED,
+        message=message,
+        mode=mode,
+    )
 
 
 def stand_in(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
     """The candidate answers and stable does not: it serves until the version that is wanted now is there."""
     status = snapshot.status
     stood_in = evolve(
-        clear_verdicts(status), phase=Phase.IDLE, stable=evolve(candidate, since=now), candidate=None, left_at=None
+        clear_verdicts(status),
+        phase=Phase.IDLE,
+        stable=evolve(candidate, since=now),
+        candidate=None,
+        left_at=None,
+        way_back=None,
     )
     gone = status.stable.version if status.stable else "none"
     message = f"Version {candidate.version} serves in place of version {gone}, which has no ready pod"
@@ -162,7 +231,7 @@ def back_to_preparing(snapshot: Snapshot, message: str, now: datetime) -> Move:
 
 def note_pause(snapshot: Snapshot, now: datetime) -> Snapshot:
     """Keep the clock of pauses, which deadlines leave out."""
-    status, paused = snapshot.status, snapshot.spec.paused
+    status, paused = snapshot.status, bool(paused_by(snapshot))
     if paused and status.paused_at is None:
         status = evolve(status, paused_at=now)
     elif not paused and status.paused_at is not None:

@@ -71,12 +71,13 @@ def _in_route(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> 
     """
     if status.candidate:
         leaves = status.left_at is not None and now < status.left_at + ROUTE_SETTLES
-        return status.candidate.colour if leaves or status.phase is Phase.PROGRESSING else None
+        stays = status.phase is Phase.PROGRESSING or status.way_back is not None
+        return status.candidate.colour if leaves or stays else None
     return status.previous.colour if status.previous and answering_pods(snapshot, status.previous) else None
 
 
 def _takes_back(snapshot: Snapshot, status: ModelRolloutStatus) -> bool:
-    """The candidate is to have nothing any more: nothing may come before that, and nothing stop it."""
+    """The candidate is to have less, or nothing any more: nothing may come before that, and nothing stop it."""
     if status.phase is not Phase.REVERTING or status.candidate is None:
         return False
     return snapshot.status.phase is not Phase.REVERTING or route_share(snapshot, status.candidate.colour) > 0
@@ -90,13 +91,16 @@ def _moves(snapshot: Snapshot, wanted: SetTraffic) -> bool:
 
 def _weight(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus, now: datetime) -> int:
     """The candidate's weight now: what the stage declares as far as its pods can carry it, never more."""
+    if status.way_back:
+        return min(status.way_back.weight, round(route_share(snapshot, candidate.colour)))
     if status.phase is not Phase.PROGRESSING or status.stage is None:
         return 0
     if splits_by_pods(snapshot.spec):
         return _weight_by_pods(snapshot, status.stage, candidate)
     declared, present = status.stage.weight, round(route_share(snapshot, candidate.colour))
     is_news = present == 0 and now < status.stage.entered_at + ROUTE_SETTLES
-    if declared > present and (is_news or not is_ready(snapshot, candidate, pods=snapshot.spec.replicas)):
+    pods = candidate_replicas(snapshot.spec, declared)
+    if declared > present and (is_news or not is_ready(snapshot, candidate, pods=pods)):
         return present
     return declared
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from modelrollout.api.action import RolloutActionSpec
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase, SloStatus, Verdict
 from modelrollout.engine import effects as fx
 from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
-from modelrollout.engine.snapshot import Obstacle, Readings, Route, Snapshot, Workload
+from modelrollout.engine.snapshot import Asked, Obstacle, Readings, Route, Snapshot, Workload
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 GATEWAY = {"gatewayAPI": {"parentRefs": [{"name": "public"}]}}
@@ -60,6 +61,10 @@ class World:
     looking: bool = True
     last_look: timedelta = timedelta()
     """How long ago Prometheus was last looked at."""
+    asked: list[Asked] = field(default_factory=list)
+    """RolloutActions that were not told yet what became of them."""
+    answered: list[fx.AnswerAction] = field(default_factory=list)
+    guarded: bool = True
     finalizer: bool = False
     deleting: bool = False
     gone: bool = False
@@ -83,6 +88,8 @@ class World:
             obstacles=self.obstacles,
             preflighted=self.preflighted,
             warmed=frozenset(self.warmed),
+            actions=tuple(self.asked),
+            approvals_guarded=self.guarded,
             deleting=self.deleting,
             has_finalizer=self.finalizer,
         )
@@ -123,6 +130,16 @@ class World:
         while self.now < end:
             self.now = min(self.now + step, end)
             self.settle()
+
+    # --- what people do
+
+    def ask(self, action: str, *, by: str = "ada", attempt: int | None = None, **details: Any) -> str:
+        """A RolloutAction for the present attempt, or for another one; returns its uid."""
+        uid = f"action-{len(self.answered) + len(self.asked) + 1}"
+        spec = {"rollout": "scorer", "attempt": self.status.attempt if attempt is None else attempt, "by": by}
+        wire = spec | {"action": action} | details
+        self.asked.append(Asked(uid=uid, name=uid, spec=RolloutActionSpec.model_validate(wire)))
+        return uid
 
     # --- what the world does
 
@@ -184,7 +201,7 @@ class World:
             attempt=self.watch.attempt, stage=self.watch.stage, looked_at=self.now - self.last_look, by_slo=slos
         )
 
-    def _apply(self, effect: fx.Effect, seen: Snapshot, seen_version: int) -> None:
+    def _apply(self, effect: fx.Effect, seen: Snapshot, seen_version: int) -> None:  # noqa: PLR0912 - one per effect
         match effect:
             case fx.AddFinalizer():
                 self.finalizer = True
@@ -211,10 +228,18 @@ class World:
                 self.warmed.add((colour, attempt))
             case fx.Emit():
                 self.events.append(effect)
+            case fx.AnswerAction():
+                self._answer(effect)
             case fx.Release(keep=keep):
                 self.kept = keep
             case fx.RemoveFinalizer():
                 self.finalizer, self.gone = False, True
+
+    def _answer(self, effect: fx.AnswerAction) -> None:
+        assert any(record.uid == effect.uid for record in self.status.actions), "answered before it was written down"
+        if any(asked.uid == effect.uid for asked in self.asked):
+            self.answered.append(effect)
+        self.asked = [asked for asked in self.asked if asked.uid != effect.uid]
 
     def _apply_workload(self, effect: fx.ApplyWorkload, seen: Snapshot) -> None:
         before = self.workloads.get(effect.colour)
@@ -290,4 +315,5 @@ def _check_order(seen: Snapshot, decision: fx.Decision) -> None:
     if stable.colour in seen.workloads and seen.workloads[stable.colour].answering:
         first = decision.effects[0]
         assert isinstance(first, fx.SetTraffic), f"{first} came before the route"
-        assert (first.stable, first.weight) == (stable.colour, 0)
+        kept = written.way_back.weight if written.way_back else 0
+        assert (first.stable, first.weight) == (stable.colour, kept)

@@ -3,9 +3,10 @@
 import pytest
 
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import ModelRolloutStatus
+from modelrollout.api.status import Colour, ModelRolloutStatus
 from modelrollout.engine.capacity import candidate_replicas, reachable_weight, reachable_weights, share
 from unit.engine.simulation import make_spec
+from unit.engine.worlds import MINUTE, in_stage
 
 
 def by_pods(replicas: int) -> ModelRolloutSpec:
@@ -39,6 +40,42 @@ def test_a_stage_never_gets_more_than_it_declares(replicas: int, weight: int) ->
     assert pods <= replicas
     assert reachable_weight(by_pods(replicas), weight) <= weight
     assert pods == replicas or 100 * (pods + 1) > weight * (pods + 1 + replicas)
+
+
+@pytest.mark.parametrize(
+    ("weight", "headroom", "pods"),
+    [
+        (0, None, 8),
+        (1, None, 1),
+        (10, "0%", 1),
+        (25, "0%", 2),
+        (25, None, 3),
+        (50, "50%", 6),
+        (90, "50%", 8),
+        (100, "0%", 8),
+    ],
+)
+def test_a_proportional_candidate_has_the_pods_that_its_share_needs(
+    weight: int, headroom: str | None, pods: int
+) -> None:
+    capacity = {"candidate": "Proportional"} | ({"headroom": headroom} if headroom else {})
+    assert candidate_replicas(make_spec(replicas=8, capacity=capacity), weight) == pods
+
+
+def test_a_proportional_candidate_gets_its_pods_before_its_requests() -> None:
+    proportional = {"capacity": {"candidate": "Proportional", "headroom": "0%"}, "replicas": 10}
+    world = in_stage("canary-10", **proportional)
+    assert world.workloads[Colour.GREEN].desired == 1
+    world.now += MINUTE
+    world.reconcile()
+    assert (world.workloads[Colour.GREEN].desired, world.share_of(Colour.GREEN)) == (5, 10)
+    world.pods_ready(Colour.GREEN, 4)
+    world.now += MINUTE
+    world.reconcile()
+    assert world.share_of(Colour.GREEN) == 10
+    world.pods_ready(Colour.GREEN, 5)
+    world.reconcile()
+    assert world.share_of(Colour.GREEN) == 50
 
 
 def test_shares_are_per_cent_with_two_places() -> None:

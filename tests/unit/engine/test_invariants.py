@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from modelrollout.api.action import ActionKind
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, Verdict
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
@@ -17,6 +18,7 @@ from modelrollout.engine.stages import expand
 from unit.engine.simulation import World, make_spec
 
 VERSIONS = ["1.0.0", "2.0.0", "3.0.0"]
+RING = {"header": "x-ring", "value": "internal"}
 OBSTACLE = Obstacle(condition="MetricsReady", reason="QueryInvalid", message="does not parse")
 
 
@@ -24,7 +26,9 @@ OBSTACLE = Obstacle(condition="MetricsReady", reason="QueryInvalid", message="do
 def plans(draw: st.DrawFn) -> dict[str, Any]:
     """Router, strategy, policies and sizes of a rollout; the version is put in later."""
     weights = [*sorted(draw(st.sets(st.integers(1, 99), max_size=3))), 100]
+    gates = {"approvals": [{"role": "security"}], "checklist": ["runbook"]}
     step = {
+        "require": draw(st.sampled_from([None, None, gates])),
         "hold": draw(st.sampled_from(["0s", "30s", "5m"])),
         "deadline": draw(st.sampled_from([None, "10m"])),
         "onDeadline": draw(st.sampled_from(["Hold", "Revert", "Advance"])),
@@ -39,7 +43,8 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "traffic": router,
         "strategy": {preset: {"steps": steps}},
         "slos": draw(st.sampled_from([[], [slo]])),
-        "rollback": {"keepWarm": "10m"},
+        "capacity": draw(st.sampled_from([{}, {"candidate": "Proportional"}])),
+        "rollback": {"keepWarm": "10m"} | draw(st.sampled_from([{}, {"mode": "Gradual"}])),
     } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}, {"bake": {"duration": "10m"}}]))
 
 
@@ -85,6 +90,20 @@ class RolloutMachine(RuleBasedStateMachine):
     def scale(self, replicas: int) -> None:
         self.plan = self.plan | {"replicas": replicas}
         self.world.change(self._spec())
+
+    @rule(action=st.sampled_from(ActionKind), attempts_ago=st.sampled_from([0, 0, 0, 1]), gradual=st.booleans())
+    def ask_for_action(self, action: ActionKind, attempts_ago: int, gradual: bool) -> None:
+        stage = self.world.status.stage.name if self.world.status.stage else "canary-100"
+        details: dict[ActionKind, dict[str, Any]] = {
+            ActionKind.APPROVE: {"stage": stage, "role": "security"},
+            ActionKind.SIGN_OFF: {"stage": stage, "item": "runbook"},
+            ActionKind.ADVANCE: {"stage": stage},
+            ActionKind.REVERT: {"mode": "Gradual" if gradual else "Immediate"},
+            ActionKind.EXCLUDE: {"cohort": RING},
+            ActionKind.INCLUDE: {"cohort": RING},
+        }
+        attempt = max(self.world.status.attempt - attempts_ago, 0)
+        self.world.ask(action, attempt=attempt, **details.get(action, {}))
 
     # --- what the world does
 
@@ -161,6 +180,7 @@ class RolloutMachine(RuleBasedStateMachine):
         self._check_stage_order(before, seen or self.world.spec)
         self._check_silence(before, verdict, looking)
         self._check_reasons(before)
+        self._check_answers()
 
     def _check_stage_order(self, before: Any, spec: ModelRolloutSpec) -> None:
         """Invariant 5: within an attempt no stage is entered twice, and none left out that holds and can be reached."""
@@ -171,6 +191,8 @@ class RolloutMachine(RuleBasedStateMachine):
         left, entered = (places.get((at.name, at.weight)) for at in (before.stage, after.stage))
         if left is not None and entered is not None:
             assert entered >= left
+            if self.world.status.promoting:
+                return
             passed = stages[left + 1 : entered]
             assert not any(stage.hold and is_reachable(spec, stage.weight) for stage in passed)
 
@@ -185,7 +207,9 @@ class RolloutMachine(RuleBasedStateMachine):
         further = after.stage is not None and after.stage.index > stage.index and after.attempt == before.attempt
         promoted = after.stable is not None and after.stable.attempt == before.attempt
         stood_in = before.stable and not self.world.answers(before.stable)
-        assert not (further or promoted) or policy == "Advance" or stood_in
+        onwards = (ActionKind.ADVANCE, ActionKind.PROMOTE)
+        asked = any(one.action in onwards and one.at >= stage.entered_at for one in after.actions) or before.promoting
+        assert not (further or promoted) or policy == "Advance" or stood_in or asked
         if after.last_revert and after.last_revert is not before.last_revert:
             assert after.last_revert.reason != "SLOBreached"
 
@@ -197,7 +221,17 @@ class RolloutMachine(RuleBasedStateMachine):
             assert after.last_revert.reason
             assert after.last_revert.message
 
+    def _check_answers(self) -> None:
+        """Invariant 5: what people ask for is answered once, and answered as it is written down."""
+        answered = [answer.uid for answer in self.world.answered]
+        assert len(answered) == len(set(answered))
+
     # --- what always holds
+
+    @invariant()
+    def the_kill_switch_keeps_everything_away(self) -> None:
+        status = self.world.status
+        assert not status.killed or status.phase not in (Phase.PREPARING, Phase.PROGRESSING)
 
     @invariant()
     def weights_sum_to_100(self) -> None:
@@ -228,6 +262,8 @@ class RolloutMachine(RuleBasedStateMachine):
             workloads=dict(world.workloads),
             warmed=set(world.warmed),
             proven=set(world.proven),
+            asked=list(world.asked),
+            answered=list(world.answered),
             events=[],
             log=[],
         )
@@ -252,13 +288,25 @@ class RolloutMachine(RuleBasedStateMachine):
         world.verdict, world.looking, world.obstacles, world.preflighted = Verdict.PASS, True, (), True
         self.paused = False
         world.change(self._spec())
-        world.run_for(timedelta(hours=1), step=timedelta(seconds=30))
+        self._run_to_rest(world)
+        assert not world.asked
         assert world.status.phase in (Phase.IDLE, Phase.REVERTED)
         assert world.status.stable or world.status.last_revert
         if world.status.stable:
             assert world.share_of(world.status.stable.colour) == 100
             assert world.status.phase is Phase.REVERTED or world.status.stable.version == self.version
         assert splits_by_pods(world.spec) or world.weights is None or set(world.weights.values()) == {0, 100}
+
+    def _run_to_rest(self, world: World) -> None:
+        """Let time pass, and say yes wherever somebody has to."""
+        for action in (ActionKind.RESUME, ActionKind.LIFT):
+            world.ask(action)
+            world.settle()
+        for _ in range(120):
+            world.run_for(timedelta(seconds=30), step=timedelta(seconds=30))
+            if world.status.stage and any(one.reason == "AwaitingApproval" for one in world.status.conditions):
+                world.ask("Approve", stage=world.status.stage.name, role="security")
+                world.ask("SignOff", stage=world.status.stage.name, item="runbook")
 
 
 TestInvariants = RolloutMachine.TestCase

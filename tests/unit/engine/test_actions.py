@@ -1,0 +1,397 @@
+"""What people ask for, told as stories: it is heard once, answered, and never passes over safety."""
+
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from modelrollout.api.action import ActionOutcome
+from modelrollout.api.status import Colour, Phase, Verdict
+from modelrollout.engine import effects as fx
+from modelrollout.engine.actions import REMEMBERED_FOR
+from unit.engine.simulation import World, make_spec
+from unit.engine.worlds import MINUTE, breach, condition, in_stage, reasons, serving
+
+RING = {"header": "x-ring", "value": "internal"}
+
+
+def asked(world: World, action: str, **details: object) -> tuple[ActionOutcome, str]:
+    """Ask, let the operator act, and see what it answers."""
+    uid = world.ask(action, **details)
+    world.settle()
+    (answer,) = (answer for answer in world.answered if answer.uid == uid)
+    return answer.outcome, answer.message
+
+
+def applied(world: World, action: str, **details: object) -> str:
+    outcome, message = asked(world, action, **details)
+    assert outcome is ActionOutcome.APPLIED, message
+    return message
+
+
+def refused(world: World, action: str, **details: object) -> str:
+    outcome, message = asked(world, action, **details)
+    assert outcome is ActionOutcome.REFUSED, message
+    return message
+
+
+def test_an_action_is_written_down_with_what_it_changes_before_it_is_answered() -> None:
+    world = in_stage("canary-10")
+    world.ask("Pause", reason="the pager rings")
+    decision = world.reconcile()
+    written, answer = (
+        next(place for place, effect in enumerate(decision.effects) if isinstance(effect, kind))
+        for kind in (fx.WriteStatus, fx.AnswerAction)
+    )
+    assert written < answer
+    assert world.status.held
+    assert (world.status.held.by, world.status.held.reason) == ("ada", "the pager rings")
+    assert world.status.actions[-1].action == "Pause"
+    assert reasons(world)[-1] == "ActionApplied"
+
+
+@pytest.mark.parametrize("effects", range(4))
+def test_an_action_is_applied_once_however_often_the_operator_dies_over_it(effects: int) -> None:
+    world = in_stage("canary-10")
+    world.ask("Advance", stage="canary-10")
+    for _ in range(3):
+        world.reconcile(crash_after=effects)
+    world.settle()
+    assert world.status.stage
+    assert world.status.stage.name == "canary-50", "left once, and the next stage is not left for the same word"
+    assert [record.action for record in world.status.actions] == ["Advance"]
+    assert len(world.answered) == 1
+
+
+def test_an_action_seen_again_after_its_answer_is_not_applied_again() -> None:
+    """The cache of a new leader may lag behind what the one before has answered."""
+    world = in_stage("canary-10")
+    world.ask("Advance", stage="canary-10")
+    seen = list(world.asked)
+    world.settle()
+    world.now += REMEMBERED_FOR - MINUTE
+    world.asked = seen
+    world.settle()
+    assert [record.action for record in world.status.actions] == ["Advance"]
+
+
+def test_records_go_when_they_are_not_needed_any_more() -> None:
+    world = in_stage("canary-10")
+    for _ in range(3):
+        applied(world, "Pause")
+        world.now += REMEMBERED_FOR
+    assert len(world.status.actions) == 1
+
+
+def test_an_action_for_another_attempt_is_refused_but_for_the_kill_switch() -> None:
+    world = in_stage("canary-10")
+    assert "it was asked of attempt 1, and the newest one is 2" in refused(world, "Promote", attempt=1)
+    applied(world, "Kill", attempt=1)
+
+
+class TestPausing:
+    """Pause and Resume, beside spec.paused."""
+
+    def test_a_paused_rollout_stays_until_somebody_resumes(self) -> None:
+        world = in_stage("canary-10")
+        applied(world, "Pause", reason="lunch")
+        world.run_for(30 * MINUTE, step=MINUTE)
+        assert world.status.stage
+        assert world.status.stage.name == "canary-10"
+        assert condition(world, "Progressing")[1] == "Paused"
+        applied(world, "Resume")
+        world.run_for(10 * MINUTE, step=MINUTE)
+        assert world.status.stable
+        assert world.status.stable.version == "2.0.0"
+
+    def test_a_breach_takes_a_paused_candidate_back_all_the_same(self) -> None:
+        world = in_stage("canary-10")
+        applied(world, "Pause")
+        breach(world, times=2)
+        assert world.status.last_revert
+
+    def test_what_the_spec_pauses_only_the_spec_resumes(self) -> None:
+        world = in_stage("canary-10")
+        world.change(make_spec("2.0.0", paused=True))
+        assert "spec.paused" in refused(world, "Resume")
+        assert refused(in_stage("canary-10"), "Resume") == "it is not paused"
+
+
+class TestGoingOn:
+    """Advance and Promote."""
+
+    def test_advance_leaves_the_stage_before_its_hold_is_over_and_only_that_stage(self) -> None:
+        world = in_stage("canary-10")
+        applied(world, "Advance", stage="canary-10")
+        assert world.status.stage
+        assert world.status.stage.name == "canary-50"
+        assert "has left stage canary-10 already" in refused(world, "Advance", stage="canary-10")
+        assert refused(serving(), "Advance", stage="canary-10") == "it is in no stage"
+
+    def test_advance_passes_over_silence_and_a_pause_but_not_over_a_breach(self) -> None:
+        world = in_stage("canary-10")
+        world.change(make_spec("2.0.0", paused=True))
+        breach(world, times=1)
+        applied(world, "Advance", stage="canary-10")
+        assert world.status.stage
+        assert world.status.stage.name == "canary-10"
+        world.verdict = Verdict.INCONCLUSIVE
+        world.settle()
+        assert world.status.stage.name == "canary-50"
+        assert condition(world, "Progressing")[1] in ("WaitingForTraffic", "Paused")
+
+    def test_promote_brings_everything_over_without_further_stages(self) -> None:
+        world = in_stage("canary-10")
+        applied(world, "Promote")
+        world.run_for(timedelta(seconds=20))
+        assert world.status.stable
+        assert world.status.stable.version == "2.0.0"
+        assert not world.status.promoting
+        assert [event.message for event in world.events if event.reason == "StageEntered"][-1].startswith(
+            "Stage canary-100"
+        )
+
+    def test_promote_while_paused_goes_on(self) -> None:
+        world = in_stage("canary-10")
+        world.change(make_spec("2.0.0", paused=True))
+        applied(world, "Pause")
+        applied(world, "Promote")
+        world.run_for(timedelta(seconds=20))
+        assert world.status.stable
+        assert world.status.stable.version == "2.0.0"
+
+    def test_promote_waits_for_all_pods_and_a_breach_still_takes_back(self) -> None:
+        world = in_stage("canary-10")
+        world.pods_ready(Colour.GREEN, 1)
+        world.ask("Promote")
+        for _ in range(5):
+            world.reconcile()
+        assert world.share_of(Colour.GREEN) <= 10
+        breach(world, times=2)
+        assert world.status.phase is Phase.REVERTING
+
+    def test_promote_after_an_abort_prepares_the_version_again_and_then_it_serves(self) -> None:
+        world = in_stage("canary-10")
+        applied(world, "Abort")
+        world.run_for(MINUTE)
+        assert world.status.phase is Phase.REVERTED
+        applied(world, "Promote")
+        world.run_for(MINUTE)
+        assert world.status.stable
+        assert (world.status.stable.version, world.status.stable.attempt) == ("2.0.0", 3)
+        assert refused(world, "Promote") == "version 2.0.0 serves already"
+
+    def test_abort_retry_promote_tell_their_story_in_order(self) -> None:
+        world = in_stage("canary-10")
+        world.events.clear()
+        applied(world, "Abort", reason="wrong data")
+        world.run_for(MINUTE)
+        applied(world, "Retry")
+        world.run_for(timedelta(seconds=10))
+        applied(world, "Promote")
+        world.run_for(MINUTE)
+        assert reasons(world) == [
+            *("ActionApplied", "Reverting", "Reverted"),
+            *("ActionApplied", "AttemptStarted", "StageEntered"),
+            *("ActionApplied", "StageEntered", "Promoted"),
+        ]
+
+
+class TestWaysBack:
+    """Abort, Revert, undo after a promotion, and the kill switch."""
+
+    def test_abort_takes_back_at_once_and_is_not_tried_again(self) -> None:
+        world = in_stage("canary-50")
+        applied(world, "Abort", reason="wrong data")
+        assert world.share_of(Colour.GREEN) == 0
+        world.run_for(30 * MINUTE, step=MINUTE)
+        assert world.status.phase is Phase.REVERTED
+        assert world.status.last_revert
+        assert world.status.last_revert.reason == "AbortRequested"
+        assert world.status.last_revert.message == "ada asked for it: wrong data"
+        assert refused(world, "Abort") == "no version is on trial"
+
+    def test_revert_after_a_promotion_undoes_it_in_one_write_while_the_version_before_is_warm(self) -> None:
+        world = promoted()
+        world.ask("Revert")
+        decision = world.reconcile()
+        first = decision.effects[0]
+        assert isinstance(first, fx.SetTraffic)
+        assert (first.stable, first.weight) == (Colour.BLUE, 0)
+        world.run_for(30 * MINUTE, step=MINUTE)
+        assert world.status.stable
+        assert (world.status.stable.version, world.status.phase) == ("1.0.0", Phase.REVERTED)
+        assert world.workloads[Colour.GREEN].desired == 0
+        applied(world, "Retry")
+        world.run_for(timedelta(seconds=30))
+        assert world.status.stage, "by stages again"
+
+    def test_revert_is_refused_when_nothing_is_warm_any_more(self) -> None:
+        world = promoted()
+        assert "version 0.9.0 is not kept warm" in refused(world, "Revert", to="0.9.0")
+        world.pods_ready(Colour.BLUE, 1)
+        world.ask("Revert")
+        world.reconcile()
+        assert world.answered[-1].message == "version 1.0.0 does not have all of its 4 pods ready"
+        world.run_for(timedelta(hours=2), step=10 * MINUTE)
+        assert "the version before is not kept warm" in refused(world, "Revert")
+
+    def test_the_kill_switch_takes_everything_back_and_keeps_new_versions_away_until_it_is_lifted(self) -> None:
+        world = in_stage("canary-50")
+        applied(world, "Kill", reason="incident 42")
+        assert world.share_of(Colour.GREEN) == 0
+        world.run_for(5 * MINUTE)
+        world.change(make_spec("3.0.0"))
+        world.run_for(30 * MINUTE, step=MINUTE)
+        assert world.status.candidate is None
+        assert condition(world, "Progressing")[1] == "Killed"
+        assert condition(world, "Ready")[1] == "Killed"
+        assert "kill switch" in refused(world, "Promote")
+        applied(world, "Lift")
+        world.run_for(timedelta(seconds=30))
+        assert world.status.candidate
+        assert world.status.candidate.version == "3.0.0"
+
+    def test_cohorts_are_excluded_once_and_included_again(self) -> None:
+        world = in_stage("canary-10")
+        applied(world, "Exclude", cohort=RING)
+        assert refused(world, "Exclude", cohort=RING) == "its requests stay on stable already"
+        assert [one.value for one in world.status.excluded] == ["internal"]
+        applied(world, "Include", cohort=RING)
+        assert refused(world, "Include", cohort=RING) == "its requests are not excluded"
+        assert "traffic.gatewayAPI" in refused(serving(make_spec(traffic={"replicas": {}})), "Exclude", cohort=RING)
+
+
+class TestGradualWaysBack:
+    """75, 50, 25 per cent, each judged."""
+
+    GRADUAL: ClassVar[dict[str, Any]] = {"rollback": {"mode": "Gradual", "hold": "1m", "keepWarm": "1h"}}
+
+    def test_a_promotion_is_undone_step_by_step(self) -> None:
+        world = promoted(**self.GRADUAL)
+        applied(world, "Revert")
+        shares = []
+        for _ in range(20):
+            shares.append(world.share_of(Colour.GREEN))
+            world.run_for(timedelta(seconds=15))
+        assert list(dict.fromkeys(shares)) == [75, 50, 25, 0]
+        assert shares == sorted(shares, reverse=True)
+        assert world.status.stable
+        assert world.status.stable.version == "1.0.0"
+
+    def test_a_candidate_keeps_only_steps_below_what_it_had(self) -> None:
+        world = in_stage("canary-50", **self.GRADUAL)
+        applied(world, "Revert")
+        assert world.share_of(Colour.GREEN) == 25
+        assert world.status.weights.declared == 25
+
+    def test_a_breach_on_the_way_takes_the_rest_back_at_once(self) -> None:
+        world = promoted(**self.GRADUAL)
+        applied(world, "Revert")
+        world.run_for(timedelta(seconds=5))
+        breach(world, times=2)
+        assert world.share_of(Colour.GREEN) == 0
+        assert "GoingBack" in reasons(world)
+
+    def test_a_breach_in_a_stage_is_never_gradual(self) -> None:
+        world = in_stage("canary-50", **self.GRADUAL)
+        breach(world, times=2)
+        assert world.share_of(Colour.GREEN) == 0
+
+    def test_asked_again_the_rest_goes_back_at_once(self) -> None:
+        world = promoted(**self.GRADUAL)
+        applied(world, "Revert")
+        applied(world, "Revert", mode="Immediate")
+        assert world.share_of(Colour.GREEN) == 0
+        assert refused(world, "Revert") == "the candidate is being taken back already"
+
+    def test_silence_on_the_way_changes_nothing(self) -> None:
+        world = promoted(**self.GRADUAL)
+        applied(world, "Revert")
+        world.looking = False
+        world.run_for(10 * MINUTE)
+        assert world.status.stable
+        assert (world.status.stable.version, world.status.phase) == ("1.0.0", Phase.REVERTED)
+
+
+class TestGates:
+    """Approvals and checklists, before a stage is left."""
+
+    GATED: ClassVar[dict[str, Any]] = {
+        "strategy": {
+            "canary": {
+                "steps": [
+                    {
+                        "weight": 10,
+                        "hold": "1m",
+                        "require": {
+                            "approvals": [{"role": "security", "count": 2}, {"role": "executive", "when": "Major"}],
+                            "checklist": ["runbook"],
+                        },
+                    },
+                    {"weight": 100, "hold": "1m"},
+                ]
+            }
+        }
+    }
+
+    def test_a_stage_is_left_once_everybody_has_said_yes(self) -> None:
+        world = in_stage("canary-10", **self.GATED)
+        world.run_for(10 * MINUTE)
+        assert condition(world, "Progressing")[1] == "AwaitingApproval"
+        assert condition(world, "Ready")[1] == "AwaitingApproval"
+        assert reasons(world).count("AwaitingApproval") == 1
+        for by, role in (("ada", "security"), ("ada", "security"), ("bob", "executive")):
+            applied(world, "Approve", stage="canary-10", role=role, by=by)
+        applied(world, "SignOff", stage="canary-10", item="runbook")
+        assert "security (1 of 2)" in waits_for(world), "one person counts once"
+        applied(world, "Approve", stage="canary-10", role="security", by="eve")
+        world.run_for(timedelta(seconds=5))
+        assert world.status.stage
+        assert world.status.stage.name == "canary-100"
+
+    def test_a_minor_version_needs_no_approval_that_is_for_major_ones(self) -> None:
+        world = serving(make_spec(**self.GATED))
+        world.change(make_spec("1.1.0", **self.GATED))
+        world.run_for(10 * MINUTE)
+        assert "security" in waits_for(world)
+        assert "executive" not in waits_for(world)
+
+    def test_nobody_who_goes_on_passes_over_those_who_have_to_say_yes(self) -> None:
+        world = in_stage("canary-10", **self.GATED)
+        applied(world, "Advance", stage="canary-10")
+        applied(world, "Promote")
+        world.run_for(10 * MINUTE)
+        assert world.status.stage
+        assert world.status.stage.name == "canary-10"
+
+    def test_approvals_that_nobody_looks_at_are_refused(self) -> None:
+        world = in_stage("canary-10", **self.GATED)
+        world.guarded = False
+        assert "ValidatingAdmissionPolicy" in refused(world, "Approve", stage="canary-10", role="security")
+
+    def test_what_the_stage_does_not_ask_for_is_refused(self) -> None:
+        world = in_stage("canary-10", **self.GATED)
+        assert "but by security, executive" in refused(world, "Approve", stage="canary-10", role="legal")
+        assert "the stages: canary-10, canary-100" in refused(world, "Approve", stage="canary-5", role="security")
+        assert "but runbook" in refused(world, "SignOff", stage="canary-10", item="backup")
+
+    def test_an_approval_is_for_one_attempt(self) -> None:
+        world = in_stage("canary-10", **self.GATED)
+        applied(world, "Approve", stage="canary-10", role="security")
+        world.change(make_spec("3.0.0", **self.GATED))
+        world.run_for(MINUTE)
+        assert world.status.attempt == 3
+        assert not world.status.consents
+
+
+def promoted(**changes: object) -> World:
+    """A world in which version 2.0.0 has just been promoted, and 1.0.0 is still warm."""
+    world = in_stage("canary-100", **changes)
+    while world.status.stage:
+        world.run_for(timedelta(seconds=5))
+    return world
+
+
+def waits_for(world: World) -> str:
+    return next(one.message for one in world.status.conditions if one.type == "Progressing")
