@@ -48,6 +48,7 @@ def canary(*weights: int, hold: str = "1s", **of_each: Any) -> Object:
 
 
 _MODEL_ROLLOUTS: dict[str, Any] = {"group": "modelrollout.io", "version": "v1alpha1", "plural": "modelrollouts"}
+_ACTIONS = _MODEL_ROLLOUTS | {"plural": "rolloutactions"}
 _MERGE: dict[str, Any] = {"_content_type": "application/merge-patch+json"}
 ENDLESS = {"canary": {"steps": [{"weight": 50, "hold": "1h"}, {"weight": 100, "hold": "1s"}]}}
 """The first stage lasts longer than any story."""
@@ -120,6 +121,33 @@ class Story(Rollout):
         self._reached = self._history.wait(
             lambda rollout: rollout is not None and _revision(rollout) >= revision, what="the loss", timeout=PATIENCE
         )
+
+    def asks(self, action: str, *, by: str = "admin", attempt: int | None = None, **fields: Any) -> Object:
+        """Ask for an action, of the newest attempt, and wait until it was heard; returns the record of it."""
+        of = self.status()["attempt"] if attempt is None else attempt
+        create: Any = self._api.create_namespaced_custom_object
+        asked = create(
+            **_ACTIONS,
+            namespace=self.namespace,
+            body={
+                "apiVersion": "modelrollout.io/v1alpha1",
+                "kind": "RolloutAction",
+                "metadata": {"generateName": f"{action.lower()}-"},
+                "spec": {"rollout": self.name, "attempt": of, "action": action, "by": by, **fields},
+            },
+        )
+        status = self.wait_for(lambda status: _record_of(asked, status), f"{action} to be heard")
+        record: Object = _record_of(asked, status) or {}
+        get: Any = self._api.get_namespaced_custom_object
+        name = asked["metadata"]["name"]
+        self.eventually(
+            lambda: (
+                get(**_ACTIONS, namespace=self.namespace, name=name).get("status", {}).get("outcome")
+                == record["outcome"]
+            ),
+            f"the answer to {name}",
+        )
+        return record
 
     def delete(self) -> None:
         """Delete the ModelRollout, and wait until it is gone."""
@@ -374,6 +402,11 @@ class Pods:
 def condition_of(status: Object, kind: str) -> Condition:
     """A condition of a status; empty when it is not there."""
     return next((one for one in status.get("conditions", []) if one["type"] == kind), {})
+
+
+def _record_of(asked: Object, status: Object) -> Object | None:
+    """What a status says of a RolloutAction."""
+    return next((one for one in status.get("actions", []) if one["uid"] == asked["metadata"]["uid"]), None)
 
 
 def _selector_of(part: Object) -> str:

@@ -53,6 +53,16 @@ def test_with_the_replicas_router_the_candidate_has_as_many_pods_as_its_weight_t
     assert stable_pods.least() == 4
 
 
+def test_a_proportional_candidate_has_the_pods_that_its_share_takes(story: Story) -> None:
+    capacity = {"candidate": "Proportional"}
+    before = story.begin(replicas=4, strategy=canary(10, 50, 100), capacity=capacity)
+    stable_pods, candidate_pods = story.watch_pods_of(before), story.watch_pods_of_next(before)
+    story.apply("2.0.0")
+    story.serves("2.0.0")
+    assert candidate_pods.sizes() == [1, 3, 4]
+    assert stable_pods.least() == 4
+
+
 def test_a_stage_that_so_few_pods_cannot_reach_is_skipped(story: Story) -> None:
     story.begin(traffic=REPLICAS, strategy=canary(5, 50, 100))
     story.apply("2.0.0")
