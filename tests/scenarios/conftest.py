@@ -19,7 +19,7 @@ from stack.exporter import Exporter
 from stack.operator_process import OperatorProcess, apply_crds, grant, running
 from support.terminal import Shown
 
-TOLD_AT_ONCE = 16
+TOLD_AT_ONCE = 24
 
 Beginning = Callable[[], AbstractContextManager[Story]]
 Endings = dict[str, Future[None]]

@@ -49,6 +49,7 @@ def canary(*weights: int, hold: str = "1s", **of_each: Any) -> Object:
 
 _MODEL_ROLLOUTS: dict[str, Any] = {"group": "modelrollout.io", "version": "v1alpha1", "plural": "modelrollouts"}
 _ACTIONS = _MODEL_ROLLOUTS | {"plural": "rolloutactions"}
+_GROUPS = {"deployments": "apps", "events": "events.k8s.io", "httproutes": "gateway.networking.k8s.io"}
 _MERGE: dict[str, Any] = {"_content_type": "application/merge-patch+json"}
 ENDLESS = {"canary": {"steps": [{"weight": 50, "hold": "1h"}, {"weight": 100, "hold": "1s"}]}}
 """The first stage lasts longer than any story."""
@@ -259,11 +260,19 @@ class Story(Rollout):
         """Wait until the route gives a version everything, and shows that it is stable."""
 
         def look() -> bool:
-            route = self.get("httproute", self.name)
-            attempt: str = route["metadata"]["labels"]["modelrollout.io/attempt"]
-            return attempt == str(part["attempt"]) and weights_in(route)[part["colour"]] == 100
+            shown = [one["metadata"]["labels"]["modelrollout.io/attempt"] for one in self.all("httproutes")]
+            return shown == [str(part["attempt"])] and self.weights()[part["colour"]] == 100
 
         self.eventually(look, f"the route to lead to {part['version']}")
+
+    def all(self, plural: str) -> list[Object]:
+        """All objects of a kind in the namespace."""
+        if plural == "services":
+            found: Any = self.client.sanitize_for_serialization(self.pods.list_namespaced_service(self.namespace))
+        else:
+            found = self._api.list_namespaced_custom_object(_GROUPS[plural], "v1", self.namespace, plural)
+        objects: list[Object] = found["items"]
+        return objects
 
     def pods_of(self, part: Object) -> list[Any]:
         """The pods of a version."""
@@ -283,8 +292,7 @@ class Story(Rollout):
 
     def events(self) -> list[str]:
         """The reasons of its events, in their order."""
-        found: Any = self._api.list_namespaced_custom_object("events.k8s.io", "v1", self.namespace, "events")
-        ours = [one for one in found["items"] if one["regarding"]["kind"] == "ModelRollout"]
+        ours = [one for one in self.all("events") if one["regarding"]["kind"] == "ModelRollout"]
         return [one["reason"] for one in sorted(ours, key=lambda one: str(one["eventTime"]))]
 
     def phases(self) -> list[tuple[str, str, str | None]]:
@@ -301,17 +309,17 @@ class Story(Rollout):
 
     def deployment(self, part: Object) -> Object:
         """The Deployment of a version."""
-        found: Object = self.get("deployment", f"{self.name}-{part['colour']}")
-        return found
+        name = f"{self.name}-{part['colour']}"
+        return next(one for one in self.all("deployments") if one["metadata"]["name"] == name)
 
     def weights(self) -> dict[str, int]:
         """Per cent that each colour gets, rounded: a millionth is nothing; empty as long as there is no HTTPRoute."""
-        routes = self.get("httproutes")["items"]
+        routes = self.all("httproutes")
         return weights_in(routes[0]) if routes else {}
 
     def selects(self) -> str | None:
         """The colour that the Service selects; "both" for both, None as long as there is no Service."""
-        for service in self.get("services")["items"]:
+        for service in self.all("services"):
             if service["metadata"]["name"] == self.name:
                 colour: str = service["spec"]["selector"].get("modelrollout.io/colour", "both")
                 return colour
@@ -319,7 +327,7 @@ class Story(Rollout):
 
     def watch_routes(self) -> "Routes":
         """All states of the HTTPRoute, from now on."""
-        return Routes(self._history, self._followed("gateway.networking.k8s.io", "httproutes", self.name))
+        return Routes(self._history, self._followed("httproutes", self.name))
 
     def watch_pods_of(self, part: Object) -> "Pods":
         """How many ready pods the Deployment of a version has, from now on."""
@@ -330,17 +338,17 @@ class Story(Rollout):
         return self._pods_in("green" if part["colour"] == "blue" else "blue")
 
     def _pods_in(self, colour: str) -> "Pods":
-        return Pods(self._followed("apps", "deployments", f"{self.name}-{colour}"))
+        return Pods(self._followed("deployments", f"{self.name}-{colour}"))
 
-    def _followed(self, group: str, plural: str, name: str) -> History:
+    def _followed(self, plural: str, name: str) -> History:
         """All states of an object from the present one on, until the end of the story."""
-        history = self._contexts.enter_context(self._watch(group, "v1", plural, name))
+        history = self._contexts.enter_context(self._watch(_GROUPS[plural], "v1", plural, name))
         history.wait(lambda _: True, what=f"the first look at {plural}/{name}", timeout=PATIENCE)
         return history
 
     def _watch(self, group: str, version: str, plural: str, name: str, **options: Any) -> History:
-        where = {"group": group, "version": version, "plural": plural, "namespace": self.namespace, "name": name}
-        return History(self.client, **where, **options)
+        where: dict[str, Any] = {"group": group, "version": version, "plural": plural, "namespace": self.namespace}
+        return History(self.client, **where, name=name, **options)
 
     def _answer_in(self, rollout: Object | None) -> Object | None:
         """The status, if it is one that knows of the last change of the spec."""

@@ -110,14 +110,17 @@ def test_retry_tries_a_bad_version_again(story: Story) -> None:
 
 
 def test_what_is_asked_while_a_candidate_is_taken_back_is_refused(story: Story) -> None:
-    story.begin(strategy=ENDLESS)
+    before = story.begin(strategy=ENDLESS)
     story.apply("2.0.0")
     story.enters("canary-50")
+    story.pods_are(before, "False")
+    story.says("Ready", "StableUnavailable")
     story.asks("Abort")
     for action in ("Promote", "Retry", "Abort"):
         record = story.asks(action)
         assert record["outcome"] == "Refused"
         assert "being taken back" in record["message"]
+    story.pods_are(before, "True")
     story.is_taken_back("2.0.0", "AbortRequested")
 
 

@@ -233,7 +233,7 @@ def test_another_router_takes_over_where_a_version_serves(story: Story, this: An
     stable = story.begin(traffic=this)
     story.apply("1.0.0", traffic=that)
     routes = 1 if that is GATEWAY else 0
-    story.eventually(lambda: len(story.get("httproutes")["items"]) == routes, f"{routes} HTTPRoutes")
+    story.eventually(lambda: len(story.all("httproutes")) == routes, f"{routes} HTTPRoutes")
     assert story.selects() == stable["colour"]
     story.apply("2.0.0", strategy=canary(50, 100))
     story.serves("2.0.0")

@@ -19,7 +19,8 @@ def test_deleting_a_rollout_leaves_its_version_serving(story: Story) -> None:
 def test_deleting_a_rollout_with_the_policy_delete_leaves_nothing(story: Story) -> None:
     story.begin(deletionPolicy="Delete")
     story.delete()
-    story.eventually(lambda: not story.get("deployments,services,httproutes")["items"], "everything to be deleted")
+    for kind in ("deployments", "services", "httproutes"):
+        story.eventually(lambda kind=kind: not story.all(kind), f"all {kind} to be deleted")
 
 
 def test_deleting_a_rollout_in_mid_stage_takes_the_candidate_back_first(story: Story) -> None:
@@ -30,7 +31,7 @@ def test_deleting_a_rollout_in_mid_stage_takes_the_candidate_back_first(story: S
     story.delete()
     assert [given[before["colour"]] for given in routes.given()] == [100, 50, 100]
     assert stable_pods.least() == 2
-    names = {one["metadata"]["name"] for one in story.get("deployments")["items"]}
+    names = {one["metadata"]["name"] for one in story.all("deployments")}
     assert names == {f"scorer-{before['colour']}"}, f"nothing is left of {candidate['version']}"
 
 

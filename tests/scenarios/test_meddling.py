@@ -53,9 +53,7 @@ def test_a_service_that_somebody_deletes_is_made_again(story: Story) -> None:
     story.eventually(lambda: story.selects() == stable["colour"], "the Service")
     story.kubectl("delete", "service", service, story.name)
     names = {service, story.name}
-    story.eventually(
-        lambda: names <= {one["metadata"]["name"] for one in story.get("services")["items"]}, "both Services"
-    )
+    story.eventually(lambda: names <= {one["metadata"]["name"] for one in story.all("services")}, "both Services")
 
 
 def test_a_stable_deployment_that_somebody_scales_is_put_back(story: Story) -> None:
@@ -183,7 +181,7 @@ def test_a_status_lost_in_mid_stage_begins_with_what_was_stable(story: Story) ->
 
 def _give_all_to_the_other_one(story: Story, stable: Object) -> None:
     """Somebody leads every request to the colour that is not stable."""
-    route = story.get("httproute", story.name)
+    (route,) = story.all("httproutes")
     for backend in route["spec"]["rules"][0]["backendRefs"]:
         backend["weight"] = 0 if backend["name"].endswith(stable["colour"]) else 1
     rules = {"spec": {"rules": route["spec"]["rules"]}}
@@ -192,5 +190,5 @@ def _give_all_to_the_other_one(story: Story, stable: Object) -> None:
 
 def _ready_again(story: Story, part: Object, before: str) -> bool:
     """Whether there is another Deployment of a version, with all its pods."""
-    found = [one for one in story.get("deployments")["items"] if one["metadata"]["name"].endswith(part["colour"])]
+    found = [one for one in story.all("deployments") if one["metadata"]["name"].endswith(part["colour"])]
     return any(one["metadata"]["uid"] != before and one["status"].get("readyReplicas") == 2 for one in found)
