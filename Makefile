@@ -52,7 +52,7 @@ bench: .venv/ready ## Measure from breach to route, and what an idle fleet costs
 	@$(PY) -m bench
 
 .PHONY: generate
-generate: .venv/ready ## Write the CRDs and the API reference anew
+generate: .venv/ready ## Write the CRDs, the API reference and Argo CD's settings anew
 	@$(PY) -m generate
 
 .PHONY: manifests

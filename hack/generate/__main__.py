@@ -5,14 +5,17 @@ from pathlib import Path
 
 import click
 
-from generate import crd, reference
+from generate import argocd, crd, reference
 
 _ROOT = Path(__file__).parents[2]
 
 
 def generated() -> dict[Path, str]:
     """What each generated file shall hold, by its path from the root of the repository."""
-    files = {Path("docs/reference.md"): reference.written()}
+    files = {
+        Path("docs/reference.md"): reference.written(),
+        Path("integrations/argocd/argocd-cm.yaml"): argocd.written(),
+    }
     for kind in crd.KINDS:
         text = crd.written(kind)
         files[Path("crds") / kind.file_name] = text
@@ -23,7 +26,7 @@ def generated() -> dict[Path, str]:
 @click.command()
 @click.option("--check", is_flag=True, help="Write nothing; exit 1 and name the files that are not up to date.")
 def main(check: bool) -> None:
-    """Write the CRDs and the API reference from the models."""
+    """Write the CRDs, the API reference and the part of Argo CD's ConfigMap."""
     drifted = {path: text for path, text in generated().items() if _text_of(_ROOT / path) != text}
     if check and drifted:
         click.echo("not up to date: " + ", ".join(map(str, drifted)) + "; run `make generate`", err=True)

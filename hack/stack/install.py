@@ -44,12 +44,13 @@ def helm_upgrade(bed: Bed, *settings: str) -> None:
 
 
 def operator_log(bed: Bed, *, lines: int = 60) -> str:
-    """The end of the operator's log, of its last crash too."""
+    """The end of the log of each replica of the operator, of its last crash too."""
     return "\n".join(_log(bed, lines, previous) for previous in ("true", "false"))
 
 
 def _log(bed: Bed, lines: int, previous: str) -> str:
-    options = (f"--namespace={NAMESPACE}", f"deployment/{RELEASE}", f"--tail={lines}", f"--previous={previous}")
+    replicas = (f"--namespace={NAMESPACE}", f"--selector=app.kubernetes.io/instance={RELEASE}", "--prefix")
+    options = (*replicas, "--ignore-errors", f"--tail={lines}", f"--previous={previous}")
     try:
         return bed.kubectl("logs", *options)
     except BedError as error:

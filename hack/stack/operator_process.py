@@ -38,16 +38,29 @@ def apply_crds(bed: testbed.Bed) -> None:
 
 def grant(bed: testbed.Bed, *, namespace: str = "") -> None:
     """Give the user `operator` of the bed the operator's role, in one namespace or in the whole cluster."""
-    role = _cluster_role()
+    role = _role("ClusterRole")
     scope = {"namespace": namespace} if namespace else {}
     binding = {
         "apiVersion": "rbac.authorization.k8s.io/v1",
         "kind": "RoleBinding" if namespace else "ClusterRoleBinding",
         "metadata": {"name": "operator", **scope},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role["metadata"]["name"]},
-        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
+        **_to_the_operator(role),
     }
     bed.apply(yaml.safe_dump_all([role, binding]))
+
+
+def grant_lease(bed: testbed.Bed, *, namespace: str) -> str:
+    """Let several operators of this user agree by a Lease in the namespace; returns the option that names it."""
+    role = _role("Role")
+    role["metadata"]["namespace"] = namespace
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": role["metadata"]["name"], "namespace": namespace},
+        **_to_the_operator(role),
+    }
+    bed.apply(yaml.safe_dump_all([role, binding]))
+    return f"--lease={namespace}/modelrollout"
 
 
 def revoke(bed: testbed.Bed) -> None:
@@ -55,9 +68,21 @@ def revoke(bed: testbed.Bed) -> None:
     bed.kubectl("delete", "clusterrolebinding", "operator", "--ignore-not-found")
 
 
-def _cluster_role() -> dict[str, Any]:
+def _role(kind: str) -> dict[str, Any]:
     objects = yaml.safe_load_all(_MANIFESTS.read_text())
-    return next(one for one in objects if one["kind"] == "ClusterRole")
+    return next(one for one in objects if one["kind"] == kind)
+
+
+def _to_the_operator(role: dict[str, Any]) -> dict[str, Any]:
+    """The part of a binding that says which role, and whose."""
+    return {
+        "roleRef": {
+            "apiGroup": "rbac.authorization.k8s.io",
+            "kind": role["kind"],
+            "name": role["metadata"]["name"],
+        },
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "operator"}],
+    }
 
 
 @dataclass
@@ -77,6 +102,11 @@ class OperatorProcess:
     def get(self, path: str) -> httpx.Response:
         """Its answer on /healthz, /readyz or /metrics."""
         return httpx.get(self.url + path, trust_env=False)
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the one that acts."""
+        return self.process.poll() is None and self.metric("modelrollout_leading") == 1
 
     def kill(self) -> None:
         """As the kernel or a node failure ends it."""

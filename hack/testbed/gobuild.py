@@ -111,6 +111,7 @@ MODULES = (
         },
     ),
     Module("kind", {"kind": "sigs.k8s.io/kind"}, {}),
+    Module("kstatus", {name: f"./cmd/{name}" for name in ("kstatus", "flux-health")}, {}),
 )
 
 

@@ -60,8 +60,9 @@ def test_fills_in_the_defaults(rollouts: Rollouts) -> None:
     assert applied["spec"] == MINIMAL["spec"] | {
         "replicas": 1,
         "service": {"port": 80, "targetPort": 80},
-        "rollback": {"keepWarm": "1h"},
+        "rollback": {"mode": "Immediate", "hold": "1m", "keepWarm": "1h"},
         "paused": False,
+        "readyWhen": "Serving",
         "deletionPolicy": "Retain",
     }
 

@@ -63,14 +63,23 @@ def deployment(bed: testbed.Bed, namespace: str) -> Any:
     return bed.get("deployment", "modelrollout", f"--namespace={namespace}")
 
 
-def test_a_restricted_namespace_takes_the_operators_pod(bed: testbed.Bed, installed: str) -> None:
-    assert deployment(bed, installed)["status"]["readyReplicas"] == 1
+def test_a_restricted_namespace_takes_the_operators_pods(bed: testbed.Bed, installed: str) -> None:
+    assert deployment(bed, installed)["status"]["readyReplicas"] == 2
 
 
 def test_the_operators_account_may_do_its_work_everywhere_and_no_more(bed: testbed.Bed, installed: str) -> None:
     account = f"system:serviceaccount:{installed}:modelrollout"
     assert [right for right in RIGHTS if not may(bed, account, *right)] == []
     assert [right for right in NO_RIGHTS if may(bed, account, *right)] == []
+
+
+def test_its_replicas_may_agree_by_their_own_lease_and_no_other(bed: testbed.Bed, installed: str) -> None:
+    account = f"system:serviceaccount:{installed}:modelrollout"
+    for verb in ("get", "patch"):
+        assert may(bed, account, verb, "leases.coordination.k8s.io/modelrollout", "", namespace=installed)
+        assert not may(bed, account, verb, "leases.coordination.k8s.io/another", "", namespace=installed)
+    assert may(bed, account, "create", "leases.coordination.k8s.io", "", namespace=installed)
+    assert not may(bed, account, "create", "leases.coordination.k8s.io", "", namespace="default")
 
 
 def test_some_namespaces_only(bed: testbed.Bed, installed: str) -> None:

@@ -194,3 +194,11 @@ def test_a_service_of_somebody_else_is_not_taken_over(operator: OperatorProcess,
         "the Service to be named in a condition",
     )
     assert rollout.get("service", "scorer")["spec"]["selector"] == {"app": "scorer"}
+
+
+def test_an_object_that_has_lost_our_label_is_ours_again(operator: OperatorProcess, rollout: Rollout) -> None:
+    rollout.apply("1.0.0")
+    rollout.serves("1.0.0")
+    label = "app.kubernetes.io/managed-by"
+    rollout.bed.kubectl("-n", rollout.namespace, "label", "service", "scorer", f"{label}-")
+    eventually(lambda: label in rollout.get("service", "scorer")["metadata"]["labels"], "the label to be back")

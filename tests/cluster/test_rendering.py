@@ -8,7 +8,7 @@ import yaml
 from kubernetes.client import ApiException
 
 from cluster.kube import Kube, Object, everything, placed, wait_for
-from modelrollout.api.manifests import covers, fence_of
+from modelrollout.api.manifests import covers, fence_of, unless_there
 from modelrollout.api.owner import Rollout
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
@@ -208,6 +208,15 @@ def test_a_write_on_the_view_of_an_object_that_is_gone_is_a_conflict_and_makes_n
         kube.apply(router_for(subject.spec).render(subject, on_old_view)[0])
     assert refused.value.status == 409
     assert kube.get(live) is None
+
+
+def test_what_is_to_be_made_is_made_once_and_not_written_over_what_is_there(kube: Kube) -> None:
+    subject = placed(kube, rollout())
+    for manifest in everything(subject):
+        kube.apply(unless_there(manifest))
+        with pytest.raises(ApiException) as refused:
+            kube.apply(unless_there(manifest))
+        assert refused.value.status == 409
 
 
 def test_ready_pods_are_counted_once_the_deployment_is_settled(kube: Kube) -> None:

@@ -133,6 +133,7 @@ MODEL = [
     mistyped("spec.replicas", "two", "integer"),
     mistyped("spec.paused", "yes", "boolean"),
     outside("spec.deletionPolicy", "Keep", "Retain", "Delete"),
+    outside("spec.readyWhen", "Promoted", "Serving", "Complete"),
 ]
 
 PORTS = [

@@ -11,9 +11,9 @@ from testbed import Bed, BedError
 ACCOUNT = f"--as=system:serviceaccount:{NAMESPACE}:{RELEASE}"
 
 
-def test_pod_is_admitted_where_only_restricted_ones_are(bed: Bed) -> None:
-    (pod,) = bed.get("pods", "-n", NAMESPACE)["items"]
-    assert pod["status"]["phase"] == "Running"
+def test_pods_are_admitted_where_only_restricted_ones_are(bed: Bed) -> None:
+    pods = bed.get("pods", "-n", NAMESPACE)["items"]
+    assert [pod["status"]["phase"] for pod in pods] == ["Running", "Running"]
     with pytest.raises(BedError, match="violates PodSecurity"):
         bed.kubectl("run", "plain", "-n", NAMESPACE, "--image=localhost/x:bed", "--dry-run=server")
 
@@ -53,17 +53,24 @@ def test_answers_on_its_port(bed: Bed, path: str, says: str) -> None:
     assert says in answer.text
 
 
+def test_one_of_its_pods_holds_the_lease(bed: Bed) -> None:
+    holder = bed.get("lease", RELEASE, "-n", NAMESPACE)["spec"]["holderIdentity"]
+    pods = {pod["metadata"]["name"] for pod in bed.get("pods", "-n", NAMESPACE)["items"]}
+    assert holder.partition("_")[0] in pods
+
+
 def test_upgrade_with_other_values(bed: Bed) -> None:
     helm_upgrade(bed, "logging.level=debug")
     try:
-        assert "--log-level=debug" in arguments(bed)
+        assert all("--log-level=debug" in given for given in arguments(bed))
     finally:
         helm_upgrade(bed, "logging.level=info")
-    assert "--log-level=info" in arguments(bed)
+    assert all("--log-level=info" in given for given in arguments(bed))
 
 
-def arguments(bed: Bed) -> list[str]:
-    """Of the operator's pod, which the upgrade has replaced by now."""
+def arguments(bed: Bed) -> list[list[str]]:
+    """Of each of the operator's pods, which the upgrade has replaced by now."""
     pods = bed.get("pods", "-n", NAMESPACE)["items"]
-    (pod,) = (pod for pod in pods if "deletionTimestamp" not in pod["metadata"])
-    return [str(argument) for argument in pod["spec"]["containers"][0]["args"]]
+    staying = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+    assert len(staying) == 2
+    return [[str(argument) for argument in pod["spec"]["containers"][0]["args"]] for pod in staying]

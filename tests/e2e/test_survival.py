@@ -8,7 +8,7 @@ from typing import Any
 from stack import Serve
 from stack.evidence import ROUTING_TAKES, by_version, describe, failed
 from stack.history import Object
-from stack.install import NAMESPACE
+from stack.install import NAMESPACE, RELEASE
 from stack.served import NAME, Served, condition, status_of, steps
 from traffic_client import Load
 
@@ -71,11 +71,10 @@ def in_stage(stage: str, served: Served) -> Iterator[tuple[Served, Load]]:
 
 
 def kill_operator(model: Served) -> None:
-    """End the operator's pod at once; another one is made by its Deployment."""
-    model.bed.kubectl(
-        *("delete", "pods", "--namespace", NAMESPACE, "--selector=app.kubernetes.io/name=modelrollout"),
-        *("--grace-period=0", "--force"),
-    )
+    """End the pod of the operator that acts, at once; another one is made by its Deployment."""
+    lease = model.bed.get("lease", RELEASE, f"--namespace={NAMESPACE}")
+    pod = lease["spec"]["holderIdentity"].partition("_")[0]
+    model.bed.kubectl("delete", "pod", pod, f"--namespace={NAMESPACE}", "--grace-period=0", "--force")
 
 
 def is_undecided(status: Object) -> bool:

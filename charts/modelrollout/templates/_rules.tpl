@@ -43,3 +43,14 @@
   resources: [customresourcedefinitions]
   verbs: [list, watch]
 {{- end }}
+
+{{/* In its own namespace: to agree with the other replicas on the one that acts. Nobody can be allowed to create by name. */}}
+{{- define "modelrollout.leaseRules" -}}
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [create]
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  resourceNames: [{{ include "modelrollout.name" . }}]
+  verbs: [get, patch]
+{{- end }}

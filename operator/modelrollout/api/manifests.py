@@ -77,6 +77,15 @@ def fenced(manifest: Manifest, fence: str | None) -> Manifest:
     return {**manifest, "metadata": {**manifest["metadata"], **dict(zip(_FENCE, fence.split("/"), strict=True))}}
 
 
+def unless_there(manifest: Manifest) -> Manifest:
+    """The same object, to be refused by the API server if there is one already: none has the version that it names."""
+    return {**manifest, "metadata": {**manifest["metadata"], "resourceVersion": _BEFORE_ALL}}
+
+
+_BEFORE_ALL = "1"
+"""The revision of etcd, and of what stands in for it, before anything was written."""
+
+
 def is_fenced(manifest: Manifest) -> bool:
     """Whether a manifest is only for an object that was seen."""
     return "uid" in manifest["metadata"]

@@ -154,6 +154,13 @@ class Retry(ApiModel):
     after: PositiveDuration = Field(description="How long after it was taken back.")
 
 
+class ReadyWhen(StrEnum):
+    """When the condition Ready is True, for those who wait for it: kubectl wait, Argo CD, Flux."""
+
+    SERVING = "Serving"
+    COMPLETE = "Complete"
+
+
 class DeletionPolicy(StrEnum):
     """What deleting a ModelRollout leaves."""
 
@@ -290,6 +297,12 @@ class ModelRolloutSpec(ApiModel):
     paused: bool = Field(
         description="Nothing starts and no stage is left upwards; breaches still take the candidate back.",
         default=False,
+    )
+    ready_when: ReadyWhen = Field(
+        description="Serving: the condition Ready is True while the stable version serves and nothing needs a person, "
+        "however long an attempt takes. Complete: it is True only once what the spec asks for serves everybody, so "
+        "that whoever waits for it waits for the whole rollout.",
+        default=ReadyWhen.SERVING,
     )
     deletion_policy: DeletionPolicy = Field(
         description="Retain leaves the stable version serving when the ModelRollout is deleted; Delete removes "

@@ -12,7 +12,7 @@ from datetime import datetime
 from modelrollout.api.action import RolloutActionStatus
 from modelrollout.api.base import API_VERSION
 from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, serving_selector
-from modelrollout.api.manifests import RENDERED, covers, is_fenced
+from modelrollout.api.manifests import RENDERED, covers, fence_of, fenced, is_fenced, unless_there
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.status import ModelRolloutStatus, Phase
 from modelrollout.controller.background import Background
@@ -206,8 +206,13 @@ class Applier:
         return wrote
 
     async def _delete(self, live: Live) -> None:
-        with suppress(NotFoundError):
-            await self._api.delete(kind_of(live), key_of(live))
+        try:
+            await self._api.delete(live)
+        except NotFoundError:
+            pass
+        except ConflictError:
+            await self._informers.refresh(kind_of(live), key_of(live))
+            raise
 
     async def _apply(self, seen: Seen, manifests: Iterable[Manifest]) -> bool:
         changed = [await self._apply_one(seen, manifest) for manifest in manifests]
@@ -238,15 +243,24 @@ class Applier:
     async def _send(self, manifest: Manifest, live: Live | None) -> Live:
         kind, key = kind_of(manifest), key_of(manifest)
         try:
-            return await self._api.apply(manifest, force=live is not None)
+            return await self._api.apply(_only_onto(live, manifest), force=live is not None)
         except NotFoundError as error:
             raise RefusedError(f"{kind} {key}: {error}") from error
-        except ConflictError as error:
+        except ConflictError:
             await self._informers.refresh(kind, key)
             never_ours = live is None and not is_fenced(manifest)
             if never_ours and self._informers.get(kind.kind, *key) is None:
-                raise RefusedError(f"{kind} {key} exists and is not ours; delete or rename it: {error}") from error
+                return await self._adopt(manifest)
             raise
+
+    async def _adopt(self, manifest: Manifest) -> Live:
+        """Write what is there without our label, which may have got lost, unless a field of it is somebody else's."""
+        kind, key = kind_of(manifest), key_of(manifest)
+        there = await self._api.get(kind, key)
+        try:
+            return await self._api.apply(_only_onto(there, manifest), force=False)
+        except ConflictError as error:
+            raise RefusedError(f"{kind} {key} exists and is not ours; delete or rename it: {error}") from error
 
     @staticmethod
     def _is_there(manifest: Manifest, live: Live, applied: dict[tuple[Kind, Key], tuple[str, str]]) -> bool:
@@ -264,7 +278,12 @@ class Applier:
         live = self._informers.get(DEPLOYMENTS.kind, *key)
         if live is None or live["spec"].get("replicas") == effect.replicas:
             return False
-        self._informers.learn(await self._api.patch(DEPLOYMENTS, key, deployment.scale(effect)))
+        changes = _only_onto(live, {"metadata": {}, **deployment.scale(effect)})
+        try:
+            self._informers.learn(await self._api.patch(DEPLOYMENTS, key, changes))
+        except (ConflictError, NotFoundError):
+            await self._informers.refresh(DEPLOYMENTS, key)
+            raise
         return True
 
     async def _write_status(self, seen: Seen, status: ModelRolloutStatus) -> bool:
@@ -340,6 +359,13 @@ class Applier:
 
 def _finalizers(seen: Seen) -> list[str]:
     return seen.rollout.metadata.get("finalizers") or []
+
+
+def _only_onto(live: Live | None, manifest: Manifest) -> Manifest:
+    """The same write, for the object as it was seen: it may arrive when we have long been deposed."""
+    if is_fenced(manifest):
+        return manifest
+    return fenced(manifest, fence_of(live)) if live else unless_there(manifest)
 
 
 def _digest(manifest: Manifest) -> str:

@@ -14,7 +14,7 @@ memory. Decoded ones are shared for a while, so they must not be changed.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Generic, TypeVar
@@ -58,6 +58,9 @@ class Cache(Generic[T]):
         """The same as it came, undecoded."""
         entry = self._entries.get(key)
         return _decode(entry) if entry else None
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._entries)
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -58,6 +58,10 @@ class UnavailableError(ApiError):
     """No answer, or one that says to come back later. A write may have happened or not."""
 
 
+class DeposedError(ApiError):
+    """Nothing was sent: this process does not lead, and another one may."""
+
+
 class Page(NamedTuple):
     """Some objects of a list, and the resourceVersion that the whole list shows."""
 
@@ -87,8 +91,11 @@ class KubeApi(Protocol):
     async def replace_status(self, manifest: Manifest) -> Live:
         """The status of the manifest in place of the one stored, under the manifest's resourceVersion."""
 
-    async def delete(self, kind: Kind, key: Key) -> None:
-        """Delete in the background; raises NotFoundError when it is gone already."""
+    async def delete(self, live: Live) -> None:
+        """Delete an object in the background, unless it has changed since it was looked at.
+
+        Raises NotFoundError when it is gone already, and ConflictError when it has changed.
+        """
 
     async def create(self, manifest: Manifest) -> Live:
         """A new object."""
@@ -106,9 +113,21 @@ class Answered:
 class KubeClient:
     """`KubeApi` over HTTP."""
 
-    def __init__(self, api: ApiClient, *, on_answer: Callable[[Answered], None] = lambda _: None) -> None:
+    def __init__(
+        self,
+        api: ApiClient,
+        *,
+        on_answer: Callable[[Answered], None] = lambda _: None,
+        may_write: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """`may_write` is asked before each write; while it says no, a write raises DeposedError."""
         self._api = api
         self._on_answer = on_answer
+        self._may_write = may_write
+
+    def writing_while(self, may_write: Callable[[], bool]) -> "KubeClient":
+        """The same client, for whoever may not always write."""
+        return KubeClient(self._api, on_answer=self._on_answer, may_write=may_write)
 
     async def get(self, kind: Kind, key: Key) -> Live:
         return await self._send("get", kind, kind.path(*key))
@@ -138,8 +157,11 @@ class KubeClient:
         kind, key = kind_of(manifest), key_of(manifest)
         return await self._send("update", kind, kind.path(*key, "status"), {"fieldManager": MANAGER}, body=manifest)
 
-    async def delete(self, kind: Kind, key: Key) -> None:
-        await self._send("delete", kind, kind.path(*key), body={"propagationPolicy": "Background"})
+    async def delete(self, live: Live) -> None:
+        kind, key = kind_of(live), key_of(live)
+        seen = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
+        body = {"propagationPolicy": "Background", "preconditions": seen}
+        await self._send("delete", kind, kind.path(*key), body=body)
 
     async def create(self, manifest: Manifest) -> Live:
         kind, key = kind_of(manifest), key_of(manifest)
@@ -176,6 +198,8 @@ class KubeClient:
         if token:
             headers["Authorization"] = token
         url = configuration.host + path + (f"?{urlencode(query)}" if query else "")
+        if method != "GET" and not self._may_write():
+            raise DeposedError(f"{method} {path} was not sent: this process does not lead any more")
         response = await self._api.rest_client.request(  # type: ignore[no-untyped-call]
             method, url, headers=headers, body=body, _request_timeout=_TIMEOUT
         )

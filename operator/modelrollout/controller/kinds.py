@@ -59,11 +59,12 @@ GATEWAYS = Kind(_GATEWAY_API, "Gateway", "gateways")
 GATEWAY_CLASSES = Kind(_GATEWAY_API, "GatewayClass", "gatewayclasses", namespaced=False)
 PODS = Kind("v1", "Pod", "pods")
 EVENTS = Kind("events.k8s.io/v1", "Event", "events")
+LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
 CHILDREN = (DEPLOYMENTS, SERVICES, HTTP_ROUTES)
 WATCHED = (MODEL_ROLLOUTS, ROLLOUT_ACTIONS, *CHILDREN, GATEWAYS, GATEWAY_CLASSES)
 
-_BY_NAME = {(kind.api_version, kind.kind): kind for kind in (*WATCHED, PODS, EVENTS)}
+_BY_NAME = {(kind.api_version, kind.kind): kind for kind in (*WATCHED, PODS, EVENTS, LEASES)}
 
 
 def kind_of(manifest: Live) -> Kind:

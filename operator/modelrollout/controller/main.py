@@ -10,6 +10,7 @@ import click
 
 from modelrollout import __version__
 from modelrollout.api.quantities import parse_duration
+from modelrollout.controller.kinds import Key
 from modelrollout.controller.logs import LEVELS, configure
 from modelrollout.controller.run import run
 from modelrollout.controller.settings import CannotStartError, Settings
@@ -18,6 +19,9 @@ from modelrollout.controller.settings import CannotStartError, Settings
 class _Duration(click.ParamType[timedelta]):
     name = "duration"
 
+    def __init__(self, *, least: str = "1ms") -> None:
+        self._least = least
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
         if isinstance(value, timedelta):
             return value
@@ -25,9 +29,19 @@ class _Duration(click.ParamType[timedelta]):
             duration = parse_duration(value)
         except ValueError as error:
             self.fail(str(error), param, ctx)
-        if not duration:
-            self.fail("must be longer than zero", param, ctx)
+        if duration < parse_duration(self._least):
+            self.fail(f"must be {self._least} at least", param, ctx)
         return duration
+
+
+class _NamespacedName(click.ParamType[Key]):
+    name = "namespace/name"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Key:
+        namespace, _, name = str(value).partition("/")
+        if not namespace or not name or "/" in name:
+            self.fail(f"{value!r} is not a namespace and a name such as modelrollout/operator", param, ctx)
+        return Key(namespace, name)
 
 
 class _HttpUrl(click.ParamType[str]):
@@ -55,6 +69,17 @@ class _HttpUrl(click.ParamType[str]):
     multiple=True,
     envvar="MODELROLLOUT_NAMESPACE",
     help="Namespace to look after; may be repeated (separated by spaces in the environment). Without it, all of them.",
+)
+@click.option(
+    "--lease",
+    type=_NamespacedName(),
+    help="Lease by which several operators agree on the one that acts. Without it, this must be the only one.",
+)
+@click.option(
+    "--lease-duration",
+    type=_Duration(least="3s"),
+    default="15s",
+    help="How long after an operator has died another one takes over, in whole seconds.",
 )
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", help="Form of the log lines.")
 @click.option("--log-level", type=click.Choice(LEVELS, case_sensitive=False), default="info", help="Least log level.")

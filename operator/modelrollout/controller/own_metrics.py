@@ -19,6 +19,7 @@ class OwnMetrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         self._gauge("build_info", "Version of the operator.", "version").labels(__version__).set(1)
+        self.leading = self._gauge("leading", "1 in the process that acts, 0 in one that stands by.")
         self.reconcile_seconds = self._histogram(
             "reconcile_seconds",
             "From taking a rollout off the queue to having carried out what was decided.",
@@ -81,6 +82,10 @@ class OwnMetrics:
         if phase is not None:
             self.rollouts.labels(phase).inc()
             self._phases[key] = phase
+
+    def watch_leading(self, leads: Callable[[], bool]) -> None:
+        """Ask whenever somebody wants to know."""
+        self.leading.set_function(leads)
 
     def watch_queue(self, depth: Callable[[], int]) -> None:
         """Read the depth of the queue whenever somebody asks."""

@@ -21,6 +21,7 @@ from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.judging import Judging, MeasuredSource
 from modelrollout.controller.kinds import Key
+from modelrollout.controller.leadership import Leadership
 from modelrollout.controller.observe import Observer
 from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.controller.queue import Priority, WorkQueue
@@ -35,21 +36,28 @@ from modelrollout.metrics.prometheus import Prometheus
 _log = logging.getLogger(__name__)
 
 _LAST_WRITES = 20.0
-"""Seconds that effects under way may still take when the process is told to end; Kubernetes kills it after 30."""
+"""Seconds that effects under way may still take when the process is told to end.
+
+With the events and the Lease it may take 28; the chart has Kubernetes wait for 40 before it kills.
+"""
 _LAST_EVENTS = 3.0
 
 
 async def run(settings: Settings) -> int:
     """Run the operator until it is told to end; returns the exit status of the process.
 
-    It is not 0 when a part ended by itself: a watch that cannot be kept, or an error of ours. Kubernetes then starts
-    the process again, which is safer than going on without that part.
+    It is not 0 when a part ended by itself: a watch that cannot be kept, an error of ours, or a Lease that was lost.
+    Kubernetes then starts the process again, which is safer than going on without that part, and safer than to stand by
+    with what is left over from leading.
     """
     _log.info("modelrollout-operator %s starts", __version__)
     metrics = OwnMetrics()
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connect(on_answer=metrics.count_answer))
-        operator = Operator(settings, api, metrics)
+        leadership = _leadership(settings, api)
+        if leadership:
+            api = api.writing_while(leadership.leads)
+        operator = Operator(settings, api, metrics, leadership)
         watches = await stack.enter_async_context(_watches(operator.informers, settings.namespaces))
         stop = _told_to_end()
         await stack.enter_async_context(operator.serving())
@@ -59,9 +67,19 @@ async def run(settings: Settings) -> int:
 class Operator:
     """The parts of the operator, wired."""
 
-    def __init__(self, settings: Settings, api: KubeApi, metrics: OwnMetrics) -> None:
+    def __init__(
+        self, settings: Settings, api: KubeApi, metrics: OwnMetrics, leadership: Leadership | None = None
+    ) -> None:
+        """`leadership` is None when there is no other operator."""
         self._settings = settings
         self._metrics = metrics
+        self._leadership = leadership
+        self._acts = asyncio.Event()
+        """It is, or has been, this process's turn."""
+        if leadership is None:
+            self._acts.set()
+        self._is_working = False
+        metrics.watch_leading(leadership.leads if leadership else self._acts.is_set)
         self._queue: WorkQueue[Key] = WorkQueue()
         metrics.watch_queue(lambda: len(self._queue))
         self._warm_ups: Background[str] = Background(self._queue, done=lambda problem: not problem)
@@ -121,44 +139,77 @@ class Operator:
             yield
 
     async def run(self, watches: Collection[asyncio.Task[Any]], stop: asyncio.Event) -> int:
-        """Work until `stop` is set or a part ends by itself, then finish what is under way."""
+        """Work until `stop` is set or a part ends by itself, then finish what is under way.
+
+        Nothing is finished after the Lease was lost: that is for whoever has it now.
+        """
         stopping = asyncio.create_task(stop.wait(), name="signals")
-        helpers = {
-            _start(self._events.run(), "events"),
-            _start(self._judging.run(), "poller"),
-        }
+        leading = _start(self._lead(), "leadership")
+        helpers = {_start(self._events.run(), "events"), _start(self._judging.run(), "poller")}
         work = _start(self._work(), "workers")
-        await asyncio.wait({stopping, work, *helpers, *watches}, return_when=asyncio.FIRST_COMPLETED)
+        parts = {leading, work, *helpers, *watches}
+        await asyncio.wait({stopping, *parts}, return_when=asyncio.FIRST_COMPLETED)
         if not stop.is_set():
-            _say_what_ended({work, *helpers, *watches})
+            _say_what_ended(parts)
+        if leading.done():
+            work.cancel()
         await self._finish(work)
-        for task in (stopping, *helpers):
+        for task in (stopping, leading, *helpers):
             task.cancel()
-        await asyncio.gather(stopping, *helpers, return_exceptions=True)
+        await asyncio.gather(stopping, leading, *helpers, return_exceptions=True)
+        if self._leadership:
+            await self._leadership.release()
         return 0 if stop.is_set() else 1
 
     async def _work(self) -> None:
-        """List everything, then work, and list everything again from time to time."""
-        await self.informers.list_all()
-        self._health.listed()
+        """List everything, wait until it is this process's turn, then work, and list again from time to time.
+
+        What cannot list does not stand for election: it would keep the Lease from an operator that can.
+        """
+        await self._list()
         _log.info("ready: %d rollouts", len(self.informers.rollouts))
         async with asyncio.TaskGroup() as tasks:
+            resync = tasks.create_task(self._resync(), name="resync")
+            if self._leadership:
+                await self._take_over(self._leadership)
+            self._is_working = True
             for number in range(self._settings.workers):
                 tasks.create_task(self._reconciler.work(), name=f"worker {number}")
-            resync = tasks.create_task(self._resync(), name="resync")
             await self._queue.closed()
             resync.cancel()
+
+    async def _take_over(self, leadership: Leadership) -> None:
+        """Become the one that acts, once everything is listed again.
+
+        The watches may not have told yet what the one before has written last.
+        """
+        await leadership.gain()
+        self._acts.set()
+        await self._list()
+        for key in self.informers.rollouts:
+            self._queue.add(key, priority=Priority.SWEEP)
+
+    async def _lead(self) -> None:
+        """Ends when this process may not act any more."""
+        await self._acts.wait()
+        if self._leadership:
+            await self._leadership.keep()
+        else:
+            await asyncio.Event().wait()
+
+    async def _list(self) -> None:
+        await self.informers.list_all()
+        self._health.listed()
 
     async def _resync(self) -> None:
         while True:
             await asyncio.sleep(self._settings.resync.total_seconds())
-            await self.informers.list_all()
-            self._health.listed()
+            await self._list()
 
     async def _finish(self, work: asyncio.Task[None]) -> None:
         """Take no more rollouts up, and let the effects that are under way be carried out."""
         self._queue.close()
-        if self._health.is_ready:
+        if self._is_working:
             await asyncio.wait({work}, timeout=_LAST_WRITES)
         work.cancel()
         await asyncio.gather(work, self._warm_ups.close(), self._preflights.close(), return_exceptions=True)
@@ -167,7 +218,15 @@ class Operator:
             self._prometheus.close()
 
     def _enqueue(self, key: Key, priority: Priority) -> None:
-        self._queue.add(key, priority=priority)
+        """A process that stands by looks at nothing, and at everything when its turn has come."""
+        if self._acts.is_set():
+            self._queue.add(key, priority=priority)
+
+
+def _leadership(settings: Settings, api: KubeApi) -> Leadership | None:
+    if settings.lease is None:
+        return None
+    return Leadership(api, settings.lease, instance=os.uname().nodename, duration=settings.lease_duration)
 
 
 @asynccontextmanager

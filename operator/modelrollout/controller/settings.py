@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from modelrollout.controller.kinds import Key
+
 
 class CannotStartError(Exception):
     """The process cannot start as it was told to; the text says why, and what to change."""
@@ -16,6 +18,9 @@ class Settings:
     prometheus_url: str | None
     namespaces: tuple[str, ...]
     """Empty: all namespaces."""
+    lease: Key | None
+    """None: there is no other operator to agree with."""
+    lease_duration: timedelta
     log_format: Literal["text", "json"]
     log_level: str
     metrics_port: int

@@ -3,11 +3,13 @@
 from datetime import datetime
 
 from modelrollout.api.labels import serving_selector
+from modelrollout.api.spec import ReadyWhen
 from modelrollout.api.status import Condition, ConditionStatus, ModelRolloutStatus, Phase, WeightsStatus
 from modelrollout.engine.capacity import reachable_weight, reachable_weights
 from modelrollout.engine.effects import Emit
 from modelrollout.engine.move import Move, Waiting, answering_pods, evolve, route_share, warning
 from modelrollout.engine.reasons import Reason
+from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Obstacle, Snapshot
 
 READY, PROGRESSING, STALLED = "Ready", "Progressing", "Stalled"
@@ -58,7 +60,10 @@ def _with_numbers(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRollou
 
 
 def _ready(snapshot: Snapshot, status: ModelRolloutStatus, waiting: Waiting | None) -> Condition:
-    """Current in the sense of kstatus: stable serves and nothing needs a person, however long a canary takes."""
+    """Current in the sense of kstatus: stable serves and nothing needs a person, however long a canary takes.
+
+    Who asks for `readyWhen: Complete` waits for the canary as well.
+    """
     if status.stable is None:
         reason, message = (waiting.reason, waiting.message) if waiting else (Reason.ATTEMPT_STARTED, "")
         return _condition(READY, _FALSE, reason, message)
@@ -68,7 +73,16 @@ def _ready(snapshot: Snapshot, status: ModelRolloutStatus, waiting: Waiting | No
         return _condition(READY, _FALSE, waiting.reason, waiting.message)
     if snapshot.obstacles:
         return _condition(READY, _FALSE, snapshot.obstacles[0].reason, snapshot.obstacles[0].message)
+    if snapshot.spec.ready_when is ReadyWhen.COMPLETE and not _is_complete(snapshot, status):
+        message = f"version {snapshot.spec.model.version} does not serve everybody yet"
+        return _condition(READY, _FALSE, Reason.INCOMPLETE, f"{message}: {waiting.message}" if waiting else message)
     return _condition(READY, _TRUE, Reason.SERVING, f"version {status.stable.version} serves")
+
+
+def _is_complete(snapshot: Snapshot, status: ModelRolloutStatus) -> bool:
+    """What the spec asks for is what serves, and no other version is on its way in or out."""
+    asked_for = revision_of(snapshot.name, snapshot.spec)
+    return status.phase is Phase.IDLE and status.stable is not None and status.stable.revision == asked_for
 
 
 def _unavailable(snapshot: Snapshot, status: ModelRolloutStatus) -> tuple[Reason, str]:

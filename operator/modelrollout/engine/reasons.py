@@ -44,6 +44,7 @@ class Reason(StrEnum):
     OUTSIDE_WINDOW = "OutsideWindow"
     GOING_BACK = "GoingBack"
     AWAITING_APPROVAL = "AwaitingApproval"
+    INCOMPLETE = "Incomplete"
     # what needs a person
     STABLE_UNAVAILABLE = "StableUnavailable"
     STABLE_MISSING = "StableMissing"

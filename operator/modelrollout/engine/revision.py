@@ -6,8 +6,14 @@ from typing import Any
 
 from modelrollout.api.spec import ModelRolloutSpec
 
-_NO_OTHER_TRY: Any = {"replicas": True, "paused": True, "deletion_policy": True, "model": {"metadata"}}
-"""Autoscalers, people who pause, take notes or tidy up do not ask for another try of a version that was taken back."""
+_NO_OTHER_TRY: Any = {
+    "replicas": True,
+    "paused": True,
+    "ready_when": True,
+    "deletion_policy": True,
+    "model": {"metadata"},
+}
+"""Autoscalers, people who pause, wait, take notes or tidy up do not ask for another try of what was taken back."""
 
 
 def revision_of(name: str, spec: ModelRolloutSpec) -> str:

@@ -20,7 +20,17 @@ from modelrollout.controller.background import Background
 from modelrollout.controller.client import ConflictError, NotFoundError, Page
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
-from modelrollout.controller.kinds import GATEWAY_CLASSES, GATEWAYS, MODEL_ROLLOUTS, WATCHED, Key, Kind, key_of, kind_of
+from modelrollout.controller.kinds import (
+    EVENTS,
+    GATEWAY_CLASSES,
+    GATEWAYS,
+    MODEL_ROLLOUTS,
+    WATCHED,
+    Key,
+    Kind,
+    key_of,
+    kind_of,
+)
 from modelrollout.controller.observe import Observer
 from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.controller.queue import Backoff, Priority, Schedule, WorkQueue
@@ -96,9 +106,11 @@ class FakeApi:
         self._check_fence(stored, manifest)
         return self._store(kind, key, {**stored, "status": copy.deepcopy(manifest["status"])})
 
-    async def delete(self, kind: Kind, key: Key) -> None:
+    async def delete(self, live: Live) -> None:
+        kind, key = kind_of(live), key_of(live)
         stored = self._stored(kind, key)
         self._before("delete", kind, key)
+        self._check_fence(stored, live)
         if stored["metadata"].get("finalizers"):
             self._store(kind, key, _merged(stored, {"metadata": {"deletionTimestamp": "now"}}))
         else:
@@ -106,8 +118,14 @@ class FakeApi:
         self._after()
 
     async def create(self, manifest: Manifest) -> Live:
-        self.events.append(manifest)
-        return manifest
+        kind, key = kind_of(manifest), key_of(manifest)
+        if kind is EVENTS:
+            self.events.append(manifest)
+            return manifest
+        if (kind.kind, key) in self.objects:
+            raise ConflictError(f"{kind} {key} already exists")
+        self._before("create", kind, key)
+        return self._store(kind, key, copy.deepcopy(manifest))
 
     # --- as others use it
 

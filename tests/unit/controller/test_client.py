@@ -11,6 +11,7 @@ from modelrollout.controller.client import (
     Answered,
     ApiError,
     ConflictError,
+    DeposedError,
     EndingNamespaceError,
     ExpiredError,
     KubeClient,
@@ -21,6 +22,7 @@ from modelrollout.controller.client import (
 from modelrollout.controller.kinds import DEPLOYMENTS, EVENTS, GATEWAY_CLASSES, MODEL_ROLLOUTS, SERVICES, Key
 
 KEY = Key("ml", "scorer")
+SEEN = {"uid": "uid-1", "resourceVersion": "7"}
 
 
 class Server:
@@ -100,7 +102,7 @@ async def test_replaces_the_status_alone(client: KubeClient, server: Server) -> 
 
 async def test_patches_deletes_gets_and_creates(client: KubeClient, server: Server) -> None:
     await client.patch(SERVICES, KEY, {"metadata": {}})
-    await client.delete(SERVICES, KEY)
+    await client.delete({"apiVersion": "v1", "kind": "Service", "metadata": KEY._asdict() | SEEN})
     await client.get(GATEWAY_CLASSES, Key("", "envoy"))
     await client.create({"apiVersion": EVENTS.api_version, "kind": "Event", "metadata": KEY._asdict()})
     assert [(asked["method"], asked["path"], asked["type"]) for asked in server.asked] == [
@@ -109,6 +111,29 @@ async def test_patches_deletes_gets_and_creates(client: KubeClient, server: Serv
         ("GET", "/apis/gateway.networking.k8s.io/v1/gatewayclasses/envoy", "application/json"),
         ("POST", "/apis/events.k8s.io/v1/namespaces/ml/events", "application/json"),
     ]
+    assert server.asked[1]["body"]["preconditions"] == SEEN
+
+
+async def test_writes_nothing_while_it_may_not(client: KubeClient, server: Server) -> None:
+    may_write = False
+    restricted = client.writing_while(lambda: may_write)
+    object_of_ours = {"apiVersion": "v1", "kind": "Service", "metadata": {**KEY._asdict(), **SEEN}}
+    writes = [
+        lambda: restricted.apply(object_of_ours, force=True),
+        lambda: restricted.patch(SERVICES, KEY, {}),
+        lambda: restricted.replace_status(object_of_ours),
+        lambda: restricted.delete(object_of_ours),
+        lambda: restricted.create(object_of_ours),
+    ]
+    for write in writes:
+        with pytest.raises(DeposedError, match="does not lead"):
+            await write()
+    await restricted.get(SERVICES, KEY)
+    assert [asked["method"] for asked in server.asked] == ["GET"]
+    may_write = True
+    for write in writes:
+        await write()
+    assert len(server.asked) == 1 + len(writes)
 
 
 async def test_lists_page_by_page_and_names_the_kind_of_every_item(client: KubeClient, server: Server) -> None:

@@ -39,6 +39,8 @@ def test_starts_with_its_defaults_and_ends_with_the_status_of_the_run(started: l
         Settings(
             prometheus_url=None,
             namespaces=(),
+            lease=None,
+            lease_duration=timedelta(seconds=15),
             log_format="text",
             log_level="info",
             metrics_port=8080,
@@ -53,6 +55,8 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
     environment = {
         "MODELROLLOUT_PROMETHEUS_URL": "http://prometheus:9090",
         "MODELROLLOUT_NAMESPACE": "ml risk",
+        "MODELROLLOUT_LEASE": "operators/modelrollout",
+        "MODELROLLOUT_LEASE_DURATION": "30s",
         "MODELROLLOUT_LOG_FORMAT": "json",
         "MODELROLLOUT_LOG_LEVEL": "debug",
         "MODELROLLOUT_METRICS_PORT": "9000",
@@ -65,6 +69,8 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
         Settings(
             prometheus_url="http://prometheus:9090",
             namespaces=("ml", "risk"),
+            lease=Key("operators", "modelrollout"),
+            lease_duration=timedelta(seconds=30),
             log_format="json",
             log_level="debug",
             metrics_port=9000,
@@ -79,7 +85,10 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
     ("options", "complaint"),
     [
         (["--poll-interval=often"], "'often' is not a duration"),
-        (["--resync=0s"], "must be longer than zero"),
+        (["--resync=0s"], "must be 1ms at least"),
+        (["--lease-duration=2s"], "must be 3s at least"),
+        (["--lease=modelrollout"], "'modelrollout' is not a namespace and a name"),
+        (["--lease=a/b/c"], "'a/b/c' is not a namespace and a name"),
         (["--workers=0"], "0 is not in the range"),
         (["--log-format=xml"], "'xml' is not one of"),
         (["--prometheus-url=prometheus:9090"], "'prometheus:9090' is not a URL such as http://"),

@@ -1,14 +1,16 @@
 """Whatever fails, and whenever: the rollout ends where it would have ended, by the same stages."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from modelrollout.api.labels import COLOUR
-from modelrollout.controller.client import ConflictError, RefusedError, UnavailableError
-from modelrollout.controller.kinds import SERVICES, Key
+from modelrollout.api.objects import Live, Manifest
+from modelrollout.controller.client import ConflictError, NotFoundError, RefusedError, UnavailableError
+from modelrollout.controller.kinds import SERVICES, Key, Kind
 from unit.controller.fake_cluster import (
     GATEWAY_ROUTER,
     KEY,
@@ -19,6 +21,8 @@ from unit.controller.fake_cluster import (
     gateway_objects,
     rollout,
 )
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -51,8 +55,8 @@ ROUTERS: dict[str, dict[str, Any]] = {"replicas": {}, "gateway-api": GATEWAY_ROU
 class Story:
     """Version 1.0.0 is deployed, then 2.0.0 is rolled out; the operator is started again whenever it dies."""
 
-    def __init__(self, spec: dict[str, Any]) -> None:
-        self.api, self.clock, self.spec = FakeApi(), Clock(), spec
+    def __init__(self, spec: dict[str, Any], api: FakeApi | None = None) -> None:
+        self.api, self.clock, self.spec = api or FakeApi(), Clock(), spec
         for manifest in gateway_objects():
             self.api.put(manifest)
         self.operator = Operator(self.api, self.clock)
@@ -142,6 +146,43 @@ async def _told(spec: dict[str, Any], trouble: Callable[[int, str], None] | None
     return story
 
 
+class SlowWay(FakeApi):
+    """One write is held up on its way: its sender is deposed, and others have led when it arrives."""
+
+    def __init__(self, position: int, *, arrives_after: int) -> None:
+        super().__init__()
+        self._position, self._arrives_at = position, position + arrives_after
+        self._sent = 0
+        self._held_up: Callable[[], Awaitable[Any]] | None = None
+
+    async def apply(self, manifest: Manifest, *, force: bool) -> Live:
+        return await self._pass(lambda: FakeApi.apply(self, manifest, force=force))
+
+    async def patch(self, kind: Kind, key: Key, changes: Mapping[str, Any]) -> Live:
+        return await self._pass(lambda: FakeApi.patch(self, kind, key, changes))
+
+    async def replace_status(self, manifest: Manifest) -> Live:
+        return await self._pass(lambda: FakeApi.replace_status(self, manifest))
+
+    async def delete(self, live: Live) -> None:
+        await self._pass(lambda: FakeApi.delete(self, live))
+
+    async def _pass(self, write: Callable[[], Awaitable[T]]) -> T:
+        self._sent += 1
+        if self._sent == self._position:
+            self._held_up = write
+            raise Crash
+        if self._sent == self._arrives_at:
+            await self.arrive()
+        return await write()
+
+    async def arrive(self) -> None:
+        late, self._held_up = self._held_up, None
+        if late:
+            with suppress(ConflictError, NotFoundError):
+                await late()
+
+
 @pytest.mark.parametrize("router", ROUTERS)
 async def test_a_promotion_goes_through_all_stages(router: str) -> None:
     story = await _told({"traffic": ROUTERS[router]})
@@ -184,6 +225,22 @@ async def test_trouble_at_any_write_of_a_revert_changes_nothing_in_the_end(troub
         story = await _told(spec, trouble.at(position))
         assert story.stages() == undisturbed.stages(), f"write {position}: {undisturbed.api.writes[position - 1]}"
         assert _timeless(story.end()) == _timeless(undisturbed.end())
+
+
+@pytest.mark.parametrize("arrives_after", [2, 1000])
+@pytest.mark.parametrize("router", ROUTERS)
+async def test_a_write_that_arrives_when_another_has_led_changes_nothing_in_the_end(
+    router: str, arrives_after: int
+) -> None:
+    spec = {"traffic": ROUTERS[router]}
+    undisturbed = await _told(spec)
+    for position in range(1, len(undisturbed.api.writes) + 1):
+        api = SlowWay(position, arrives_after=arrives_after)
+        story = Story(spec, api)
+        await story.tell()
+        await api.arrive()
+        assert story.stages() == undisturbed.stages(), f"write {position}: {undisturbed.api.writes[position - 1]}"
+        assert story.end() == undisturbed.end(), f"write {position}: {undisturbed.api.writes[position - 1]}"
 
 
 async def test_everything_failing_for_a_while_is_outlived() -> None:

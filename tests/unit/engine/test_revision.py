@@ -58,7 +58,14 @@ def test_a_model_without_a_name_has_that_of_the_rollout() -> None:
 
 
 @pytest.mark.parametrize(
-    "changes", [METADATA, {"spec.paused": True}, {"spec.replicas": 7}, {"spec.deletionPolicy": "Delete"}]
+    "changes",
+    [
+        METADATA,
+        {"spec.paused": True},
+        {"spec.replicas": 7},
+        {"spec.readyWhen": "Complete"},
+        {"spec.deletionPolicy": "Delete"},
+    ],
 )
 def test_what_changes_nothing_about_a_failure_is_no_other_try(changes: dict[str, Any]) -> None:
     assert fingerprint(**changes) == fingerprint()
@@ -109,12 +116,11 @@ class LaterSpec(ModelRolloutSpec):
     """The spec of a later release, with options that this one does not know."""
 
     slos: list[LaterSlo] = Field(default_factory=list)
-    ready_when: str = "Serving"
-    bake: str | None = None
+    quiet_hours: str = "None"
 
 
 def test_a_later_release_with_new_options_does_not_try_again_what_failed() -> None:
-    later = LaterSpec.model_validate(wire(**{"spec.slos.0.onBreach": "Revert", "spec.readyWhen": "Serving"}))
+    later = LaterSpec.model_validate(wire(**{"spec.slos.0.onBreach": "Revert", "spec.quietHours": "None"}))
     assert fingerprint_of(later) == fingerprint()
     assert revision_of("scorer", later) == revision()
     used = LaterSpec.model_validate(wire(**{"spec.slos.0.onBreach": "Hold"}))

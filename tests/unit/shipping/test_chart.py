@@ -62,9 +62,11 @@ def pod_of(objects: list[Object]) -> Object:
 
 
 def arguments(objects: list[Object]) -> list[str]:
+    """Of the operator's container, with the references to its environment replaced as the kubelet does it."""
     (container,) = pod_of(objects)["spec"]["containers"]
-    args: list[str] = container["args"]
-    return args
+    (namespace,) = [one["valueFrom"] for one in container["env"] if one["name"] == "POD_NAMESPACE"]
+    assert namespace == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+    return [argument.replace("$(POD_NAMESPACE)", "operators") for argument in container["args"]]
 
 
 def granted(rules: list[Object]) -> set[tuple[str, str, str]]:
@@ -103,6 +105,7 @@ def test_helm_finds_no_fault(values: Object) -> None:
     [
         ({"prometheusUrl": "http://p"}, "prometheusUrl"),
         ({"prometheus": {"url": "prometheus:9090"}}, "/prometheus/url"),
+        ({"replicaCount": 0}, "/replicaCount"),
         ({"watchNamespaces": "ml"}, "/watchNamespaces"),
         ({"watchNamespaces": ["ml", "ml"]}, "/watchNamespaces"),
         ({"watchNamespaces": ["Ml"]}, "/watchNamespaces/0"),
@@ -129,7 +132,10 @@ def test_the_operator_may_do_what_it_does_and_nothing_else() -> None:
 def test_in_some_namespaces_it_has_rights_there_and_nowhere_else() -> None:
     objects = rendered(watchNamespaces=["ml", "risk"])
     assert of_kind(objects, "ClusterRole") == of_kind(objects, "ClusterRoleBinding") == []
-    roles, bindings = of_kind(objects, "Role"), of_kind(objects, "RoleBinding")
+    roles, bindings = (
+        [one for one in of_kind(objects, kind) if not one["metadata"]["name"].endswith("-lease")]
+        for kind in ("Role", "RoleBinding")
+    )
     assert [role["metadata"]["namespace"] for role in roles] == ["ml", "risk"]
     assert [binding["metadata"]["namespace"] for binding in bindings] == ["ml", "risk"]
     for role in roles:
@@ -147,7 +153,8 @@ def test_the_rights_are_those_of_the_account_that_the_pod_runs_under(values: Obj
 
 def test_accounts_and_rights_may_come_from_somewhere_else() -> None:
     objects = rendered(rbac={"create": False}, serviceAccount={"create": False, "name": "robot"})
-    assert {one["kind"] for one in objects} == {"CustomResourceDefinition", "Service", "Deployment"}
+    rest = {"Service", "Deployment", "PodDisruptionBudget"}
+    assert {one["kind"] for one in objects} == {"CustomResourceDefinition", *rest}
     assert pod_of(objects)["spec"]["serviceAccountName"] == "robot"
 
 
@@ -183,10 +190,38 @@ def test_probes_metrics_and_service_meet_at_one_port() -> None:
     assert service["spec"]["ports"][0]["targetPort"] == port["name"]
 
 
-def test_two_operators_never_run_side_by_side() -> None:
-    (deployment,) = of_kind(rendered(), "Deployment")
-    assert deployment["spec"]["replicas"] == 1
-    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+def test_one_of_two_may_go_at_a_time_and_a_new_one_is_there_before() -> None:
+    objects = rendered()
+    (deployment,), (budget,) = of_kind(objects, "Deployment"), of_kind(objects, "PodDisruptionBudget")
+    assert deployment["spec"]["replicas"] == 2
+    assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 0, "maxSurge": 1}
+    assert budget["spec"]["maxUnavailable"] == 1
+    assert budget["spec"]["selector"] == deployment["spec"]["selector"]
+
+
+def test_a_single_one_does_not_keep_its_node_from_being_drained() -> None:
+    assert of_kind(rendered(replicaCount=1), "PodDisruptionBudget") == []
+
+
+def test_replicas_are_spread_over_nodes_and_zones_where_there_are_more_than_one() -> None:
+    objects = rendered()
+    (deployment,) = of_kind(objects, "Deployment")
+    constraints = pod_of(objects)["spec"]["topologySpreadConstraints"]
+    assert [one["topologyKey"] for one in constraints] == ["kubernetes.io/hostname", "topology.kubernetes.io/zone"]
+    assert {one["whenUnsatisfiable"] for one in constraints} == {"ScheduleAnyway"}
+    assert all(one["labelSelector"] == deployment["spec"]["selector"] for one in constraints)
+
+
+@pytest.mark.parametrize("values", [{}, {"replicaCount": 1}, {"watchNamespaces": ["operators"]}])
+def test_replicas_agree_by_a_lease_that_they_may_write_and_no_other(values: Object) -> None:
+    objects = rendered(**values)
+    (role,) = [one for one in of_kind(objects, "Role") if one["metadata"]["name"] == "modelrollout-lease"]
+    (binding,) = [one for one in of_kind(objects, "RoleBinding") if one["metadata"]["name"] == "modelrollout-lease"]
+    lease = main.make_context("modelrollout-operator", arguments(objects)).params["lease"]
+    assert role["metadata"]["namespace"] == binding["metadata"]["namespace"] == lease.namespace == "operators"
+    assert granted(role["rules"]) == {(kinds.LEASES.group, "leases", verb) for verb in ("get", "create", "patch")}
+    (by_name,) = [rule for rule in role["rules"] if rule["verbs"] != ["create"]]
+    assert by_name["resourceNames"] == [lease.name]
 
 
 def test_selectors_find_the_pod() -> None:

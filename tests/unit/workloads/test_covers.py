@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from modelrollout.api.manifests import RENDERED, covers, fence_of, fenced, is_fenced, stamped
+from modelrollout.api.manifests import RENDERED, covers, fence_of, fenced, is_fenced, stamped, unless_there
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import ApplyWorkload
 from modelrollout.workloads.deployment import render
@@ -95,6 +95,8 @@ def test_a_fence_is_a_condition_and_not_content(manifest: dict[str, Any]) -> Non
     assert fenced(manifest, None) == manifest
     assert [is_fenced(one) for one in (only_for_it, manifest)] == [True, False]
     assert covers(only_for_it, live(manifest, uid="uid-10", resourceVersion="42"))
+    assert covers(unless_there(manifest), seen)
+    assert not is_fenced(unless_there(manifest)), "it is for no object that was seen"
 
 
 def test_the_digest_stands_beside_other_annotations() -> None:
