@@ -262,3 +262,56 @@ def test_cohorts_cannot_be_told_apart_by_numbers_of_pods(story: Story) -> None:
         "Refused",
         "only traffic.gatewayAPI can tell requests by their headers",
     )
+
+
+def test_every_pause_and_every_resume_is_told(story: Story) -> None:
+    story.begin()
+    for action in ("Pause", "Resume", "Pause", "Resume"):
+        story.asks(action)
+    story.tells(*FIRST, *["ActionApplied"] * 4)
+
+
+def test_a_version_that_was_undone_stays_away_until_somebody_asks_for_it_again(story: Story) -> None:
+    story.begin()
+    story.apply("2.0.0")
+    story.serves("2.0.0")
+    story.asks("Revert")
+    story.is_taken_back("2.0.0", "RevertRequested")
+    story.says("Stalled", "Reverted", status="True")
+    story.asks("Retry")
+    assert story.serves("2.0.0")["attempt"] == 3
+
+
+def test_a_third_version_has_its_turn_after_a_gradual_way_back(story: Story) -> None:
+    before = story.begin(strategy=LONG_AT_100, rollback={"mode": "Gradual", "hold": "1s"})
+    story.apply("2.0.0")
+    story.enters("canary-100")
+    routes = story.watch_routes()
+    story.asks("Revert")
+    story.apply("3.0.0", strategy=canary(20, 100))
+    status = story.serves("3.0.0")
+    assert status["previous"]["version"] == "1.0.0"
+    assert [given[before["colour"]] for given in routes.given()] == [0, 25, 50, 75, 100, 80, 0]
+
+
+def test_asked_again_a_gradual_way_back_is_over_at_once(story: Story) -> None:
+    before = story.begin(strategy=LONG_AT_100, rollback={"mode": "Gradual", "hold": "1h"})
+    story.apply("2.0.0")
+    story.enters("canary-100")
+    routes = story.watch_routes()
+    story.asks("Revert")
+    story.wait_for(lambda status: "reachedAt" in status.get("wayBack", {}), "the first step back")
+    story.asks("Revert")
+    story.is_taken_back("2.0.0", "RevertRequested")
+    assert [given[before["colour"]] for given in routes.given()] == [0, 25, 100]
+
+
+def test_deleting_a_rollout_on_a_gradual_way_back_leaves_stable_with_everything(story: Story) -> None:
+    before = story.begin(strategy=LONG_AT_100, rollback={"mode": "Gradual", "hold": "1h"})
+    story.apply("2.0.0")
+    story.enters("canary-100")
+    story.asks("Revert")
+    story.wait_for(lambda status: "reachedAt" in status.get("wayBack", {}), "the first step back")
+    story.delete()
+    assert story.weights()[before["colour"]] == 100
+    assert {one["metadata"]["name"] for one in story.all("deployments")} == {f"scorer-{before['colour']}"}

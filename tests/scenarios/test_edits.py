@@ -237,3 +237,63 @@ def test_another_router_takes_over_where_a_version_serves(story: Story, this: An
     assert story.selects() == stable["colour"]
     story.apply("2.0.0", strategy=canary(50, 100))
     story.serves("2.0.0")
+
+
+def test_a_stage_that_is_entered_a_second_time_is_told_a_second_time(story: Story) -> None:
+    story.begin(strategy=ENDLESS)
+    story.apply("2.0.0")
+    story.enters("canary-50")
+    story.apply("2.0.0", strategy=canary(20, 100, hold="1h"))
+    story.enters("canary-20")
+    story.apply("2.0.0", strategy=ENDLESS)
+    story.enters("canary-50")
+    story.tells(*FIRST, "AttemptStarted", "StageEntered", *["StrategyChanged", "StageEntered"] * 2)
+
+
+def test_another_router_in_mid_stage_never_leaves_stable_without_requests(story: Story) -> None:
+    before = story.begin(strategy=ENDLESS)
+    stable_pods = story.watch_pods_of(before)
+    story.apply("2.0.0")
+    story.enters("canary-50")
+    story.apply("2.0.0", traffic=REPLICAS)
+    story.eventually(lambda: story.selects() == "both", "the Service to split the requests")
+    story.eventually(lambda: not story.all("httproutes"), "the HTTPRoute to go")
+    story.apply("2.0.0", strategy=canary(50, 100))
+    assert story.serves("2.0.0")["attempt"] == 2
+    assert stable_pods.least() == 2
+
+
+def test_another_host_name_is_no_attempt_and_moves_no_weight(story: Story) -> None:
+    story.begin(strategy=ENDLESS)
+    story.apply("2.0.0")
+    story.enters("canary-50")
+    routes = story.watch_routes()
+    traffic = {"gatewayAPI": GATEWAY["gatewayAPI"] | {"hostnames": ["scorer.example.com"]}}
+    story.apply("2.0.0", traffic=traffic)
+    story.eventually(
+        lambda: [one["spec"].get("hostnames") for one in story.all("httproutes")] == [["scorer.example.com"]],
+        "the host name in the route",
+    )
+    assert len(routes.given()) == 1
+    assert story.status()["stage"]["name"] == "canary-50"
+
+
+def test_another_template_in_mid_stage_takes_the_place_of_the_one_on_trial(story: Story) -> None:
+    before = story.begin(strategy=ENDLESS)
+    stable_pods = story.watch_pods_of(before)
+    story.apply("2.0.0")
+    story.enters("canary-50")
+    story.apply("2.0.0", template=template(env=[{"name": "THREADS", "value": "2"}]))
+    status = story.enters("canary-50")
+    assert (status["attempt"], status["lastRevert"]["reason"]) == (3, "Superseded")
+    assert stable_pods.least() == 2
+
+
+def test_going_back_to_stables_version_in_the_bake_takes_everything_back_at_once(story: Story) -> None:
+    before = story.begin(strategy=canary(50, 100), bake={"duration": "1h"})
+    story.apply("2.0.0")
+    story.enters("bake")
+    routes = story.watch_routes()
+    story.apply("1.0.0")
+    story.is_taken_back("2.0.0", "Aborted")
+    assert [given[before["colour"]] for given in routes.given()] == [0, 100]

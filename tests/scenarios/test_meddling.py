@@ -179,6 +179,20 @@ def test_a_status_lost_in_mid_stage_begins_with_what_was_stable(story: Story) ->
     story.serves("2.0.0")
 
 
+def test_a_status_lost_while_a_candidate_is_taken_back_does_not_keep_it(story: Story) -> None:
+    before = story.begin(strategy=ENDLESS)
+    story.apply("2.0.0")
+    story.enters("canary-50")
+    story.apply("1.0.0")
+    story.wait_for(lambda status: status["phase"] == "Reverting", "the way back")
+    story.lose_status()
+    status = story.serves("1.0.0")
+    assert (status["stable"]["colour"], status["stable"]["attempt"]) == (before["colour"], before["attempt"])
+    story.route_leads_to(before)
+    gone = "green" if before["colour"] == "blue" else "blue"
+    story.eventually(lambda: story.deployment({"colour": gone})["spec"]["replicas"] == 0, "the candidate's pods to go")
+
+
 def _give_all_to_the_other_one(story: Story, stable: Object) -> None:
     """Somebody leads every request to the colour that is not stable."""
     (route,) = story.all("httproutes")

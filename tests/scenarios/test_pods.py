@@ -1,5 +1,6 @@
 """What happens to pods, of both versions, while a version is on its way."""
 
+import time
 from typing import Any
 
 import pytest
@@ -161,6 +162,23 @@ def test_stable_pods_that_are_all_deleted_come_back_and_serve(story: Story) -> N
     story.says("Ready", "Serving", status="True")
     assert story.status()["stable"] == stable
     story.tells(*FIRST)
+
+
+def test_while_no_pod_of_either_version_is_ready_nothing_moves_and_all_goes_on_after(story: Story) -> None:
+    before = story.begin(strategy=ENDLESS)
+    story.apply("2.0.0")
+    candidate = story.enters("canary-50")["candidate"]
+    routes = story.watch_routes()
+    story.pods_are(before, "False")
+    story.says("Ready", "StableUnavailable", status="False")
+    story.pods_are(candidate, "False")
+    story.eventually(lambda: not story.deployment(candidate)["status"].get("readyReplicas"), "none to be ready")
+    time.sleep(3)
+    assert len(routes.given()) == 1
+    story.pods_are(candidate, "True")
+    story.pods_are(before, "True")
+    story.says("Ready", "Serving", status="True")
+    assert story.status()["stage"]["name"] == "canary-50"
 
 
 def _quota(*, pods: int) -> Object:
