@@ -94,12 +94,21 @@ class Served:
         """Run kubectl in the namespace."""
         return self.bed.kubectl(f"--namespace={self.namespace}", *args)
 
-    def load(self, *, rate: float, requests: int, seconds: float, through_gateway: bool = True) -> Load:
+    def load(
+        self,
+        *,
+        rate: float,
+        requests: int,
+        seconds: float,
+        headers: Mapping[str, str] | None = None,
+        through_gateway: bool = True,
+    ) -> Load:
         """Requests to the model; without a gateway each has a connection of its own, as a Service spreads those."""
         url = self._gateway_url() if through_gateway else self.bed.service_url(self.namespace, NAME, 80)
         return Load(
             f"{url}/v2/models/{NAME}/infer",
             host=host_of(self.namespace) if through_gateway else "",
+            headers=headers,
             rate=rate,
             requests=requests,
             seconds=seconds,

@@ -16,15 +16,16 @@ from .sender import Plan, Sender
 @click.command()
 @click.argument("url")
 @click.option("--host", default="", help="Host header.")
+@click.option("--header", "headers", type=(str, str), multiple=True, help="Name and value of a further header.")
 @click.option("--rate", type=click.FloatRange(min=0, min_open=True), required=True, help="Requests a second.")
 @click.option("--requests", type=click.IntRange(1, 100_000), required=True, help="At most.")
 @click.option("--seconds", type=click.FloatRange(0, 1800, min_open=True), required=True, help="At most.")
 @click.option("--connections", type=click.IntRange(1, 256), default=16, show_default=True)
 @click.option("--keep-alive/--no-keep-alive", default=True, show_default=True)
-def main(url: str, **options: Any) -> None:
+def main(url: str, headers: tuple[tuple[str, str], ...], **options: Any) -> None:
     """Send inference requests to a bed; SIGTERM ends it once all requests that were begun are answered."""
     refuse_foreign(url)
-    asyncio.run(_run(Plan(url=url, **options)))
+    asyncio.run(_run(Plan(url=url, headers=dict(headers), **options)))
 
 
 def refuse_foreign(url: str) -> None:

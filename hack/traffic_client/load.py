@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -27,6 +27,7 @@ class Load:
         requests: int,
         seconds: float,
         host: str = "",
+        headers: Mapping[str, str] | None = None,
         keep_alive: bool = True,
         connections: int = 16,
     ) -> None:
@@ -35,6 +36,7 @@ class Load:
             *(sys.executable, "-m", "traffic_client", url),
             *(f"--host={host}", f"--rate={rate}", f"--requests={requests}", f"--seconds={seconds}"),
             *(f"--connections={connections}", "--keep-alive" if keep_alive else "--no-keep-alive"),
+            *(argument for header in (headers or {}).items() for argument in ("--header", *header)),
         ]
         self._answers: list[Answer] = []
         self._told = threading.Condition()

@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,6 +23,8 @@ class Plan:
     url: str
     host: str
     """The Host header, by which a gateway finds the route; that of the URL when empty."""
+    headers: Mapping[str, str]
+    """Further headers, by which a gateway tells callers apart."""
     rate: float
     """Requests a second, as long as the answers come fast enough for `connections`."""
     requests: int
@@ -79,7 +81,7 @@ class Sender:
 
     async def _ask(self, session: aiohttp.ClientSession, body: bytes) -> Answer:
         plan = self._plan
-        headers = {"Content-Type": "application/json"} | ({"Host": plan.host} if plan.host else {})
+        headers = {"Content-Type": "application/json", **plan.headers} | ({"Host": plan.host} if plan.host else {})
         sent_at, started = time.time(), time.monotonic()
         try:
             async with session.post(plan.url, data=body, headers=headers) as response:

@@ -9,6 +9,9 @@ local seen = status.phase ~= nil
 local under_way = status.phase == "Preparing" or status.phase == "Progressing"
 local on_its_way_back = status.wayBack ~= nil
 local killed = status.killed ~= nil
+local stable = status.stable
+local asked_for = status.phase == "Reverted" or stable == nil or stable.version ~= obj.spec.model.version
+local could_start = seen and asked_for and status.candidate == nil and status.previous == nil and not killed
 
 local function action(name, icon, enabled)
   return { displayName = name, iconClass = "fa fa-fw fa-" .. icon, disabled = not enabled }
@@ -18,7 +21,7 @@ return {
   pause = action("Pause", "pause", seen and status.held == nil),
   resume = action("Resume", "play", status.held ~= nil),
   advance = action("Leave this stage", "step-forward", status.phase == "Progressing" and status.stage ~= nil),
-  promote = action("Promote now", "fast-forward", under_way or (status.phase == "Reverted" and not killed)),
+  promote = action("Promote now", "fast-forward", under_way or could_start),
   abort = action("Abort this attempt", "stop", under_way or on_its_way_back),
   revert = action("Go back to the version before", "undo", under_way or on_its_way_back or status.previous ~= nil),
   retry = action("Try again", "redo", status.phase == "Reverted"),

@@ -109,6 +109,20 @@ def test_without_an_api_server_the_one_that_leads_gives_up_and_the_other_waits(
     events_are(rollout, ONCE_EACH)
 
 
+def test_two_that_do_not_know_of_each_other_do_no_harm_and_nothing_twice(
+    bed: testbed.Bed, rollout: Rollout, tmp_path: Path
+) -> None:
+    """As when an operator of an earlier version, which knew of no Lease, has not ended yet."""
+    grant(bed)
+    with running(bed, tmp_path) as first, running(bed, tmp_path) as second:
+        rollout.apply("1.0.0")
+        rollout.serves("1.0.0")
+        rollout.apply("2.0.0")
+        assert rollout.serves("2.0.0")["attempt"] == 2
+        events_are(rollout, ONCE_EACH)
+        assert (first.leads, second.leads) == (True, True)
+
+
 def in_second_stage(rollout: Rollout) -> None:
     """Version 2.0.0 is in its second stage, and has said so."""
     rollout.apply("1.0.0")

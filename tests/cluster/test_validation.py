@@ -104,6 +104,25 @@ def rings(what: str, words: str, *named: tuple[str, int]) -> Bad:
     return Bad(what, {"spec.strategy": {"ring": {"rings": listed}}}, words, "spec.strategy.ring.rings")
 
 
+def cohort(value: str, header: str = "x-ring") -> Object:
+    return {"header": header, "value": value}
+
+
+def matching(what: str, match: list[Object], words: str, **traffic: Any) -> list[Bad]:
+    """Cohorts that are wrong in a ring, and in a stage in full."""
+    rings = [{"name": "one", "match": match}, {"name": "all", "weight": 100}]
+    stages = [{"name": "one", "traffic": {"weight": 0, "match": match}}, {"name": "all", "traffic": {"weight": 100}}]
+    changes = {"spec.traffic": traffic} if traffic else {}
+    return [
+        Bad(f"{what}, in {place}", {"spec.strategy": {place: written}, **changes}, words, f"spec.strategy.{place}")
+        for place, written in (("ring", {"rings": rings}), ("stages", stages))
+    ]
+
+
+def header(what: str, written: Object, words: str, field: str) -> Bad:
+    return Bad(what, {f"{GATEWAY}.stableHeader": written}, words, field_of(f"{GATEWAY}.stableHeader.{field}"))
+
+
 def no_share(value: str) -> Bad:
     words = "is a share of the requests, from 0% to under 100%, such as 0.5%"
     return Bad(f"limit of a metric is {value!r}", {"spec.slos.0.limit": value}, words)
@@ -228,6 +247,11 @@ TRAFFIC = [
     Bad("host name with a scheme", {f"{GATEWAY}.hostnames.0": "https://a.example.com"}, "no scheme, no port"),
     Bad("host name with a port", {f"{GATEWAY}.hostnames.0": "a.example.com:80"}, "no scheme, no port"),
     repeated(f"{GATEWAY}.hostnames", ["a.example.com"] * 2),
+    header("header with a space", cohort("a", "x ring"), "must be the name of a header such as x-ring", "header"),
+    header("value in two lines", cohort("a\nb"), "must be what a header can carry", "value"),
+    header("value that ends with a space", cohort("a "), "must be what a header can carry", "value"),
+    header("empty value", cohort(""), "must be what a header can carry", "value"),
+    header("header without a value", {"header": "x-ring"}, "Required value", "value"),
     Bad("path prefix without slash", {f"{GATEWAY}.pathPrefix": "v2"}, "must be a path that starts with /"),
     Bad("path prefix that no route takes", {f"{GATEWAY}.pathPrefix": "/v2/../admin"}, "must hold no empty, . or .."),
 ]
@@ -268,6 +292,31 @@ STRATEGY = [
     rings("rings descend", "put them in order", ("internal", 10), ("beta", 1), ("production", 100)),
     rings("last ring is not 100", "add a ring with weight 100", ("internal", 10)),
     rings("a ring called bake", "choose another one", ("bake", 100)),
+    rings("a ring that lets nobody in", "give it a weight, a match, or both", ("internal", 0), ("production", 100)),
+    Bad(
+        "rings with 65 matches",
+        {
+            "spec.strategy": {
+                "ring": {
+                    "rings": [
+                        *({"name": f"r{n}", "match": [cohort(f"{n}-{m}") for m in range(13)]} for n in range(5)),
+                        {"name": "all", "weight": 100},
+                    ]
+                }
+            }
+        },
+        "give the callers of a ring one header in common",
+        "spec.strategy.ring.rings",
+    ),
+    *matching("a cohort without a gateway", [cohort("a")], "match needs traffic.gatewayAPI: set it", replicas={}),
+    *matching("those who ask for stable", [cohort("stable", "X-Model-Variant")], "use another header or value"),
+    Bad(
+        "a cohort twice",
+        {"spec.strategy": {"ring": {"rings": [{"name": "all", "weight": 100, "match": [cohort("a")] * 2}]}}},
+        "Duplicate value",
+        "spec.strategy.ring.rings[0].match[1]",
+        applied="duplicate entries",
+    ),
     Bad(
         "own percentages that end early",
         {"spec.strategy": {"percentage": {"steps": [{"weight": 50}]}}},

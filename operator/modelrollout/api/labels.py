@@ -19,9 +19,6 @@ VERSION = f"{GROUP}/version"
 REVISION = f"{GROUP}/revision"
 FINALIZER = f"{GROUP}/release"
 
-VARIANT_HEADER = "x-model-variant"
-"""Response header that tells callers (and splits Envoy's metrics by) stable and candidate."""
-
 
 def colour_name(rollout: str, colour: Colour) -> str:
     """Name of the Deployment and of the Service of one colour."""

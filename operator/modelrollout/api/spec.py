@@ -139,7 +139,8 @@ class Capacity(ApiModel):
     )
     candidate: CandidateSize = Field(
         description="Full gives it as many pods as stable from the first stage on. Proportional gives it the share of "
-        "them that its requests are, and headroom on top, which saves accelerators.",
+        "them that its requests are, and headroom on top, which saves accelerators; where a match lets whole groups of "
+        "callers in it is Full as well.",
         default=CandidateSize.FULL,
     )
     headroom: Annotated[str, worded(SHARE_PATTERN, "must be a share under 100% such as 25%", max_length=32)] | None = (
@@ -189,7 +190,37 @@ def _requires_what_is_there(stages: str) -> dict[str, str]:
     )
 
 
+_IS_STABLE_HEADER = (
+    "cohort.header.lowerAscii() == self.traffic.gatewayAPI.stableHeader.header.lowerAscii() && "
+    "cohort.value == self.traffic.gatewayAPI.stableHeader.value"
+)
+
+
+def _cohort_rules(stages: str, match: str) -> list[dict[str, str]]:
+    """What cohorts need besides themselves; `match` is where a ring or stage names them."""
+    preset = stages.partition(".")[0]
+
+    def some_cohort(condition: str) -> str:
+        matches = f"has(one.{match}) && one.{match}.exists(cohort, {condition})"
+        return f"(has(self.strategy) && has(self.strategy.{preset}) && self.strategy.{stages}.exists(one, {matches}))"
+
+    return [
+        rule(
+            f"{_HAS_GATEWAY} || !{some_cohort('true')}",
+            "match needs traffic.gatewayAPI: set it, or remove match and use weights",
+            f".strategy.{preset}",
+        ),
+        rule(
+            f"!{_HAS_GATEWAY} || !{some_cohort(_IS_STABLE_HEADER)}",
+            "match names traffic.gatewayAPI.stableHeader, whose requests go to stable: use another header or value",
+            f".strategy.{preset}",
+        ),
+    ]
+
+
 _SPEC_RULES = rules(
+    *_cohort_rules("ring.rings", "match"),
+    *_cohort_rules("stages", "traffic.match"),
     *(_requires_what_is_there(stages) for stages in _STAGE_LISTS),
     rule(
         f"!has(self.bake) || !has(self.bake.slos) || {_slos_are_there('self.bake.slos')}",

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from modelrollout.api.base import ApiModel, listed_by
-from modelrollout.api.traffic import HeaderMatch
+from modelrollout.api.traffic import MOST_COHORTS, HeaderMatch
 
 MOST_REACHABLE_WEIGHTS = 128
 """How many of the weights that the replicas router can reach are listed."""
@@ -88,6 +88,9 @@ class StageStatus(ApiModel):
     count: int = Field(description="Number of stages.", ge=1)
     name: Annotated[str, Field(max_length=63)] = Field(description="Name of the stage, such as canary-5.")
     weight: int = Field(description="Declared weight of the candidate.", ge=0, le=100)
+    match: list[HeaderMatch] = Field(
+        description="Whose requests all go to the candidate.", default_factory=list, max_length=MOST_COHORTS
+    )
     entered_at: datetime = Field(description="When the stage was decided on.")
     reached_at: datetime | None = Field(
         description="When its traffic arrived; the hold and the deadline count from here.", default=None
@@ -96,6 +99,11 @@ class StageStatus(ApiModel):
         description="Somebody asked to leave it: its hold and SLOs that are not decided do not count.",
         default=False,
     )
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether the candidate gets any in it."""
+        return self.weight > 0 or bool(self.match)
 
 
 class WeightsStatus(ApiModel):

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from modelrollout.api.base import ApiModel, listed_by, matches, rule, rules
 from modelrollout.api.quantities import DURATION_PATTERN, DnsLabel, Duration, PositiveDuration, Weight
+from modelrollout.api.traffic import MOST_COHORTS, Cohorts
 from modelrollout.api.window import Window
 
 BAKE = "bake"
@@ -104,16 +105,33 @@ class Step(Timed):
     weight: Weight = Field(description="Per cent of the requests that go to the candidate.")
 
 
-class Ring(Step):
-    """A share of the requests under a name."""
+class Ring(Timed):
+    """Some of the requests under a name: a cohort known by its headers, a share of all others, or both."""
 
     name: DnsLabel = Field(description="Name of the ring; its stage has it too.")
+    weight: int = Field(
+        description="Per cent of the requests that go to the candidate; a ring with a match needs none.",
+        ge=0,
+        le=100,
+        default=0,
+    )
+    match: Cohorts = Field(
+        description="Requests that carry one of these headers all go to the candidate, in this ring and those behind "
+        "it. Callers choose their headers, so the edge has to set or strip these. Needs traffic.gatewayAPI.",
+        default_factory=list,
+    )
 
 
 class StageTraffic(ApiModel):
     """Where the requests go in a stage."""
 
     weight: int = Field(description="Per cent of the requests that go to the candidate.", ge=0, le=100)
+    match: Cohorts = Field(
+        description="Requests that carry one of these headers all go to the candidate, in this stage; one behind it "
+        "names them again if they are to stay. Callers choose their headers, so the edge has to set or strip these. "
+        "Needs traffic.gatewayAPI.",
+        default_factory=list,
+    )
 
 
 class StageSpec(Timed):
@@ -149,7 +167,19 @@ _NOT_BAKE = rule(
     f"self.all(one, one.name != '{BAKE}')",
     f"{BAKE} is the name of the stage that spec.bake adds: choose another one",
 )
-_RING_RULES = rules(_ascending("ring.weight", "ring"), _ends_at_100("weight", "ring"), _NOT_BAKE)
+_RING_RULES = rules(
+    _ascending("ring.weight", "ring"),
+    _ends_at_100("weight", "ring"),
+    rule(
+        "self.all(ring, ring.weight > 0 || (has(ring.match) && ring.match.size() > 0))",
+        "a ring lets nobody in: give it a weight, a match, or both",
+    ),
+    rule(
+        f"self.map(ring, has(ring.match) ? ring.match.size() : 0).sum() <= {MOST_COHORTS}",
+        f"all rings together may have {MOST_COHORTS} matches: give the callers of a ring one header in common",
+    ),
+    _NOT_BAKE,
+)
 _STAGE_RULES = rules(_ascending("stage.traffic.weight", "stage"), _ends_at_100("traffic.weight", "stage"), _NOT_BAKE)
 
 
@@ -260,6 +290,12 @@ class Strategy(ApiModel):
     )
     shadow: dict[str, Any] | None = Field(description="Not available in this release.", default=None)
     ab_test: dict[str, Any] | None = Field(description="Not available in this release.", default=None)
+
+    @property
+    def names_cohorts(self) -> bool:
+        """Whether any ring or stage lets requests in by their headers."""
+        rings, stages = self.ring.rings if self.ring else [], self.stages or []
+        return any(ring.match for ring in rings) or any(stage.traffic.match for stage in stages)
 
 
 class Bake(ApiModel):

@@ -3,10 +3,13 @@
 from enum import StrEnum
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
-from modelrollout.api.base import ApiModel, rule, rules, worded
+from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
 from modelrollout.api.quantities import DnsLabel
+
+VARIANT_HEADER = "x-model-variant"
+"""Header that tells callers (and splits Envoy's metrics by) stable and candidate, and by which they ask for stable."""
 
 _HOSTNAME = r"^([*][.])?[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
@@ -44,8 +47,26 @@ class HeaderMatch(ApiModel):
             "must be the name of a header such as x-ring",
             max_length=256,
         ),
+        AfterValidator(str.lower),
     ] = Field(description="Name of the header; upper and lower case are the same.")
-    value: Annotated[str, Field(min_length=1, max_length=1024)] = Field(description="Its value.")
+    value: Annotated[
+        str,
+        worded(
+            r"^[!-~]([ -~]*[!-~])?$",
+            "must be what a header can carry: visible ASCII characters, and spaces between them",
+            max_length=1024,
+        ),
+    ] = Field(description="Its value, in full and in this very spelling.")
+
+    def __str__(self) -> str:
+        return f"{self.header}: {self.value}"
+
+
+MOST_COHORTS = 64
+"""How many header matches a rule of an HTTPRoute takes."""
+
+Cohorts = Annotated[list[HeaderMatch], Field(max_length=16, json_schema_extra=listed_by("header", "value"))]
+"""Groups of callers, each known by a header."""
 
 
 class ParentRef(ApiModel):
@@ -95,6 +116,11 @@ class GatewayApiRouter(ApiModel):
         json_schema_extra={"x-kubernetes-list-type": "set"},
     )
     path_prefix: PathPrefix = Field(description="Path below which the HTTPRoute matches.", default="/")
+    stable_header: HeaderMatch = Field(
+        description="Requests that carry it go to the stable version in every stage, so that a client whose answer was "
+        "wrong can ask that one. It comes before cohorts and weights.",
+        default_factory=lambda: HeaderMatch(header=VARIANT_HEADER, value="stable"),
+    )
 
 
 class Unreachable(StrEnum):

@@ -36,6 +36,7 @@ class Planned:
         return {
             "name": stage.name,
             "weight": stage.weight,
+            "match": [cohort.to_wire() for cohort in stage.match],
             "reachableWeight": self.weight,
             "pods": self.pods,
             "holdSeconds": stage.hold.total_seconds(),
@@ -75,6 +76,8 @@ def ends_at(planned: list[Planned]) -> datetime | None:
 def _notes(spec: ModelRolloutSpec, stage: Stage, *, reachable: bool) -> Iterator[str]:
     if not reachable:
         yield f"left out: below what {spec.replicas} pods can reach" if skips_unreachable(spec) else "REFUSED"
+    if stage.match:
+        yield f"lets in {', '.join(map(str, stage.match))}"
     if stage.deadline:
         yield f"undecided after {_duration(stage.deadline)}: {stage.on_deadline}"
     if stage.required_slos is not None:

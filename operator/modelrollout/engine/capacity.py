@@ -38,8 +38,8 @@ def candidate_replicas(spec: ModelRolloutSpec, weight: int) -> int:
 
 
 def _replicas_for_share(spec: ModelRolloutSpec, weight: int) -> int:
-    """Pods for a share of the requests that the router can give exactly."""
-    if spec.capacity.candidate is CandidateSize.FULL:
+    """Pods for a share of the requests that the router can give exactly; nobody knows the size of a cohort."""
+    if spec.capacity.candidate is CandidateSize.FULL or spec.strategy.names_cohorts:
         return spec.replicas
     headroom = parse_number(spec.capacity.headroom or _HEADROOM)
     return min(spec.replicas, math.ceil(spec.replicas * weight / 100 * (1 + headroom)))

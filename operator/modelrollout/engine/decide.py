@@ -90,7 +90,7 @@ def _watch(status: ModelRolloutStatus) -> Watch | None:
     """The SLOs of the stage, or of the step back, while the candidate takes requests."""
     step, stable, candidate = status.stage or status.way_back, status.stable, status.candidate
     judged = judged_stage(status)
-    if judged is None or not step or not step.weight or not stable or not candidate:
+    if judged is None or not step or not stable or not candidate:
         return None
     return Watch(
         attempt=candidate.attempt,

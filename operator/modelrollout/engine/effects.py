@@ -9,6 +9,7 @@ from typing import Literal
 
 from modelrollout.api.action import ActionOutcome
 from modelrollout.api.status import Colour, ModelRolloutStatus
+from modelrollout.api.traffic import HeaderMatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +47,9 @@ class SetTraffic:
     A candidate with weight 0 is to get nothing that counts, but may be made known to the proxies so that its first
     requests find it; `candidate` is the version before where that one is kept warm. None: the other colour is out.
 
+    The requests of a `cohort` all go to `candidate`, whatever the weight; those that are `excluded` all go to `stable`,
+    whatever else they carry.
+
     With a `token` the write must fail if the routing object has changed since it was seen. `attempt` is the one that is
     stable; the routing object shows it, so that a promotion always changes that object, and a view from before it can
     move nothing any more.
@@ -55,6 +59,8 @@ class SetTraffic:
     attempt: int
     candidate: Colour | None = None
     weight: int = 0
+    cohort: tuple[HeaderMatch, ...] = ()
+    excluded: tuple[HeaderMatch, ...] = ()
     token: str | None = None
 
 

@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from modelrollout.api.base import ApiModel
 from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus
+from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.effects import Emit
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.snapshot import Snapshot, Workload
@@ -91,6 +92,21 @@ def route_share(snapshot: Snapshot, colour: Colour) -> float:
     return snapshot.route.shares.get(colour, 0.0) if snapshot.route else 0.0
 
 
+def cohort_of(snapshot: Snapshot, colour: Colour) -> frozenset[HeaderMatch]:
+    """Whose requests all go to a colour now, whatever its share."""
+    return snapshot.route.cohorts.get(colour, frozenset()) if snapshot.route else frozenset()
+
+
+def let_in(status: ModelRolloutStatus) -> tuple[HeaderMatch, ...]:
+    """Whose requests the stage gives to the candidate, whatever its weight: those it names and nobody has excluded."""
+    return tuple(one for one in status.stage.match if one not in status.excluded) if status.stage else ()
+
+
+def gets_requests(snapshot: Snapshot, colour: Colour) -> bool:
+    """Whether the route gives a colour anything now: a share of all requests, or those of a cohort."""
+    return route_share(snapshot, colour) > 0 or bool(cohort_of(snapshot, colour))
+
+
 def serving_colour(snapshot: Snapshot) -> Colour | None:
     """The colour that the route calls stable, if it answers; else one that answers requests."""
     route = snapshot.route
@@ -98,14 +114,14 @@ def serving_colour(snapshot: Snapshot) -> Colour | None:
         return None
     answering = [colour for colour, workload in snapshot.workloads.items() if workload.answering and workload.version]
     stable = [colour for colour in answering if snapshot.workloads[colour].attempt == route.attempt]
-    return next((colour for colour in (*stable, *answering) if route_share(snapshot, colour) > 0), None)
+    return next((colour for colour in (*stable, *answering) if gets_requests(snapshot, colour)), None)
 
 
 def only_candidate_serves(snapshot: Snapshot, stable: ColourStatus | None, candidate: ColourStatus | None) -> bool:
     """Stable has no ready endpoint and the candidate answers: taking its traffic away would help nobody."""
     return (
         candidate is not None
-        and route_share(snapshot, candidate.colour) > 0
+        and gets_requests(snapshot, candidate.colour)
         and answering_pods(snapshot, candidate) > 0
         and answering_pods(snapshot, stable) == 0
     )

@@ -20,8 +20,10 @@ from modelrollout.engine.move import (
     Move,
     Waiting,
     answering_pods,
+    cohort_of,
     evolve,
     is_ready,
+    let_in,
     normal,
     paused_by,
     paused_time,
@@ -71,7 +73,7 @@ def progressing(snapshot: Snapshot, candidate: ColourStatus, at: StageStatus, no
     here, stage = _find(snapshot, at)
     if stage is None:
         return back_to_preparing(snapshot, f"Stage {at.name} is no longer in the strategy: the first stage again", now)
-    slos = fold(snapshot, now) if stage.weight else []
+    slos = fold(snapshot, now) if stage.has_requests else []
     seen = with_status(snapshot, stage=here, **_written(snapshot, slos))
     trial = _Trial(snapshot=seen, candidate=candidate, at=here, stage=stage, slos=slos, now=now)
     move = _harm(trial) or _pass_over(trial) or _arrive(trial) or _leave(trial)
@@ -82,7 +84,7 @@ def _find(snapshot: Snapshot, at: StageStatus) -> tuple[StageStatus, Stage | Non
     """The stage of the spec that the status speaks of; edits around it do not matter."""
     stages = expand(snapshot.spec)
     for index, stage in enumerate(stages):
-        if (stage.name, stage.weight) == (at.name, at.weight):
+        if (stage.name, stage.weight, stage.match) == (at.name, at.weight, tuple(at.match)):
             return evolve(at, index=index, count=len(stages)), stage
     return at, None
 
@@ -108,7 +110,7 @@ def _harm(trial: _Trial) -> Move | None:
         message = f"SLO {worst.name} breached{times}: {worst.message}"
         return revert(snapshot, candidate, trial.now, reason=Reason.SLO_BREACHED, message=message)
     nobody = not answering_pods(snapshot, candidate) and answering_pods(snapshot, snapshot.status.stable)
-    if trial.stage.weight and nobody:
+    if trial.stage.has_requests and nobody:
         message = f"version {candidate.version} has no ready pod left in {candidate.colour}"
         return revert(snapshot, candidate, trial.now, reason=Reason.CANDIDATE_UNAVAILABLE, message=message)
     return None
@@ -143,6 +145,8 @@ def _traffic_arrived(trial: _Trial) -> bool:
     share = route_share(trial.snapshot, trial.candidate.colour)
     if splits_by_pods(spec) and 0 < weight < 100:
         return share > 0
+    if cohort_of(trial.snapshot, trial.candidate.colour) != frozenset(let_in(trial.snapshot.status)):
+        return False
     return abs(share - reachable_weight(spec, weight)) < _ROUNDING
 
 

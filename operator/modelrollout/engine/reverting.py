@@ -9,6 +9,7 @@ from modelrollout.engine.move import (
     Move,
     answering_pods,
     evolve,
+    gets_requests,
     normal,
     route_share,
     stamp,
@@ -31,7 +32,7 @@ def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
     status, record = snapshot.status, snapshot.status.last_revert
     if status.way_back:
         return _step_by_step(snapshot, candidate, status.way_back, now)
-    if route_share(snapshot, candidate.colour) > 0:
+    if gets_requests(snapshot, candidate.colour):
         if not answering_pods(snapshot, status.stable):
             return _keep_serving(snapshot, candidate, now)
         return _wait_for_route(status, now)

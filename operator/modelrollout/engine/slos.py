@@ -29,10 +29,13 @@ def fold(snapshot: Snapshot, now: datetime) -> list[SloStatus]:
 
 
 def judged_stage(status: ModelRolloutStatus) -> int | None:
-    """What readings call the present stage: its index, or the weight of a step back below zero; None without any."""
+    """What readings call the present stage: its index, or the weight of a step back below zero.
+
+    None when nothing is judged, because there are no requests.
+    """
     if status.way_back:
         return -status.way_back.weight
-    return status.stage.index if status.stage else None
+    return status.stage.index if status.stage and status.stage.has_requests else None
 
 
 def worth_writing(before: Iterable[SloStatus], current: list[SloStatus]) -> list[SloStatus]:

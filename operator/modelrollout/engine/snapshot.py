@@ -7,6 +7,7 @@ from datetime import datetime
 from modelrollout.api.action import RolloutActionSpec
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, SloStatus
+from modelrollout.api.traffic import HeaderMatch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +34,13 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """What the router shows: the share of each colour in per cent, as last seen; None before it exists."""
+    """What the router shows: the share of each colour in per cent, and who is sent by header, as last seen."""
 
     shares: Mapping[Colour, float]
+    cohorts: Mapping[Colour, frozenset[HeaderMatch]] = field(default_factory=dict)
+    """Whose requests all go to a colour, whatever the shares."""
+    excluded: frozenset[HeaderMatch] = frozenset()
+    """Whose requests all go to stable, whatever else they carry."""
     attempt: int = 0
     """The attempt that is stable, as the routing object shows it; 0 when it does not."""
     token: str = ""

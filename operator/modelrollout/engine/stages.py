@@ -1,7 +1,7 @@
 """Presets expand into stages: where does traffic go, for how long at least, and what if it stays undecided."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from modelrollout.api.quantities import parse_duration
@@ -13,10 +13,12 @@ from modelrollout.api.strategy import (
     Canary,
     OnDeadline,
     Requirements,
+    Ring,
     Step,
     Strategy,
     Timed,
 )
+from modelrollout.api.traffic import HeaderMatch
 from modelrollout.api.window import Window
 from modelrollout.engine.capacity import is_reachable, skips_unreachable
 
@@ -38,6 +40,19 @@ class Stage:
     """Who has to say yes before it is left."""
     checklist: tuple[str, ...] = ()
     """What somebody has to sign off before it is left."""
+    match: tuple[HeaderMatch, ...] = ()
+    """Whose requests all go to the candidate, whatever the weight."""
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether the candidate gets any in it."""
+        return self.weight > 0 or bool(self.match)
+
+    @property
+    def share(self) -> str:
+        """What the candidate gets, for people."""
+        cohorts = ", ".join(map(str, self.match))
+        return f"{self.weight} % of the requests" + (f" and all with {cohorts}" if cohorts else "")
 
 
 def expand(spec: ModelRolloutSpec) -> tuple[Stage, ...]:
@@ -73,15 +88,26 @@ def _strategy(strategy: Strategy) -> tuple[Stage, ...]:
     if strategy.percentage:
         return _steps("percentage", strategy.percentage.steps)
     if strategy.ring:
-        return tuple(_stage(ring.name, ring.weight, ring) for ring in strategy.ring.rings)
+        return tuple(_rings(strategy.ring.rings))
     if strategy.stages:
-        return tuple(_stage(stage.name, stage.traffic.weight, stage) for stage in strategy.stages)
+        return tuple(
+            replace(_stage(stage.name, stage.traffic.weight, stage), match=tuple(dict.fromkeys(stage.traffic.match)))
+            for stage in strategy.stages
+        )
     return _steps("canary", (strategy.canary or Canary()).steps)
 
 
 def _blue_green(preset: BlueGreen) -> tuple[Stage, ...]:
     validation = Stage(name="validate", weight=0, hold=parse_duration(preset.validation))
     return (validation, *_steps("switch", preset.steps))
+
+
+def _rings(rings: Sequence[Ring]) -> Iterator[Stage]:
+    """Who was let in stays in: people do not go back to the old version for a ring that is about others."""
+    let_in: dict[HeaderMatch, None] = {}
+    for ring in rings:
+        let_in |= dict.fromkeys(ring.match)
+        yield replace(_stage(ring.name, ring.weight, ring), match=tuple(let_in))
 
 
 def _steps(prefix: str, steps: Sequence[Step]) -> tuple[Stage, ...]:

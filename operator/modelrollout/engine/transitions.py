@@ -10,6 +10,7 @@ from modelrollout.engine.move import (
     Move,
     answering_pods,
     evolve,
+    gets_requests,
     normal,
     paused_by,
     route_share,
@@ -66,7 +67,7 @@ def last_attempt(snapshot: Snapshot) -> int:
 def _first_colour(snapshot: Snapshot, revision: str) -> Colour:
     """Blue, unless what is left of an earlier ModelRollout has this very revision, or requests, elsewhere."""
     holding = [colour for colour, workload in snapshot.workloads.items() if workload.revision == revision]
-    without_requests = [colour for colour in Colour if route_share(snapshot, colour) == 0]
+    without_requests = [colour for colour in Colour if not gets_requests(snapshot, colour)]
     return next(iter([*holding, *without_requests]), Colour.BLUE)
 
 
@@ -97,14 +98,22 @@ def enter_stage(snapshot: Snapshot, index: int, now: datetime) -> Move:
     if now < opens:
         message = f"stage {stage.name} may begin at {stamp(opens)}"
         return stays(snapshot.status, Reason.OUTSIDE_WINDOW, message, until=opens)
+    at = StageStatus(
+        index=index,
+        count=len(stages),
+        name=stage.name,
+        weight=stage.weight,
+        match=list(stage.match),
+        entered_at=now,
+    )
     entered = evolve(
         clear_verdicts(snapshot.status),
         phase=Phase.PROGRESSING,
-        stage=StageStatus(index=index, count=len(stages), name=stage.name, weight=stage.weight, entered_at=now),
+        stage=at,
         left_at=None,
         **_FRESH_CLOCKS,
     )
-    message = f"Stage {stage.name} ({index + 1} of {len(stages)}): {stage.weight} % of the requests to the candidate"
+    message = f"Stage {stage.name} ({index + 1} of {len(stages)}): {stage.share} to the candidate"
     return Move(status=entered, events=(normal(Reason.STAGE_ENTERED, message),), moved=True)
 
 
@@ -165,7 +174,7 @@ def revert(
         at=now,
     )
     way_back = step_back(snapshot, candidate, now) if mode is RevertMode.GRADUAL else None
-    had_requests = status.stage is not None or route_share(snapshot, candidate.colour) > 0
+    had_requests = status.stage is not None or gets_requests(snapshot, candidate.colour)
     leaves = had_requests and not way_back and answering_pods(snapshot, status.stable)
     reverting = evolve(
         clear_verdicts(status) if way_back else status,

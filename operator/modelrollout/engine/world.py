@@ -8,6 +8,7 @@ leader can only repeat a step or make things safer. Pods are added before reques
 from datetime import datetime
 
 from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase, StageStatus
+from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.capacity import ROUTE_SETTLES, candidate_replicas, share, splits_by_pods
 from modelrollout.engine.effects import (
     ApplyServices,
@@ -18,7 +19,15 @@ from modelrollout.engine.effects import (
     WarmUp,
     WriteStatus,
 )
-from modelrollout.engine.move import answering_pods, is_ready, only_candidate_serves, route_share
+from modelrollout.engine.move import (
+    answering_pods,
+    cohort_of,
+    gets_requests,
+    is_ready,
+    let_in,
+    only_candidate_serves,
+    route_share,
+)
 from modelrollout.engine.preparing import first_replicas
 from modelrollout.engine.revision import revision_of
 from modelrollout.engine.snapshot import Snapshot, Workload
@@ -49,19 +58,19 @@ def _traffic(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> S
     """Where the requests go; None when nothing serves yet, or when moving them would leave them without an answer."""
     if status.stable is None:
         return None
-    weight = _weight(snapshot, status, status.candidate, now) if status.candidate and snapshot.route else 0
-    if only_candidate_serves(snapshot, status.stable, status.candidate) and weight < route_share(
-        snapshot, status.stable.colour.other
-    ):
-        return None
     # a route that is not there yet starts with stable alone; the candidate's share can rise once it is seen
-    return SetTraffic(
+    candidate = status.candidate if snapshot.route else None
+    traffic = SetTraffic(
         stable=status.stable.colour,
         attempt=status.stable.attempt,
         candidate=_in_route(snapshot, status, now),
-        weight=weight,
+        weight=_weight(snapshot, status, candidate, now) if candidate else 0,
+        cohort=_cohort(snapshot, status, candidate, now) if candidate else (),
+        excluded=() if splits_by_pods(snapshot.spec) else tuple(status.excluded),
         token=snapshot.route.token if snapshot.route else None,
     )
+    helps_nobody = only_candidate_serves(snapshot, status.stable, status.candidate) and _lowers(snapshot, traffic)
+    return None if helps_nobody else traffic
 
 
 def _in_route(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> Colour | None:
@@ -80,13 +89,26 @@ def _takes_back(snapshot: Snapshot, status: ModelRolloutStatus) -> bool:
     """The candidate is to have less, or nothing any more: nothing may come before that, and nothing stop it."""
     if status.phase is not Phase.REVERTING or status.candidate is None:
         return False
-    return snapshot.status.phase is not Phase.REVERTING or route_share(snapshot, status.candidate.colour) > 0
+    return snapshot.status.phase is not Phase.REVERTING or gets_requests(snapshot, status.candidate.colour)
+
+
+def _lowers(snapshot: Snapshot, wanted: SetTraffic) -> bool:
+    """Whether the colour beside stable would lose requests that it gets now."""
+    other = wanted.stable.other
+    return wanted.weight < route_share(snapshot, other) or not cohort_of(snapshot, other) <= {*wanted.cohort}
 
 
 def _moves(snapshot: Snapshot, wanted: SetTraffic) -> bool:
     """Whether anybody would get more or less than now."""
+    route = snapshot.route
+    if route is None or route.excluded != {*wanted.excluded}:
+        return True
+    cohorts = {wanted.stable: frozenset[HeaderMatch](), wanted.stable.other: frozenset(wanted.cohort)}
     shares = {wanted.stable: 100 - wanted.weight, wanted.stable.other: wanted.weight}
-    return snapshot.route is None or any(abs(shares[colour] - route_share(snapshot, colour)) >= 1 for colour in Colour)
+    return any(
+        abs(shares[colour] - route_share(snapshot, colour)) >= 1 or cohorts[colour] != cohort_of(snapshot, colour)
+        for colour in Colour
+    )
 
 
 def _weight(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus, now: datetime) -> int:
@@ -98,11 +120,29 @@ def _weight(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourSta
     if splits_by_pods(snapshot.spec):
         return _weight_by_pods(snapshot, status.stage, candidate)
     declared, present = status.stage.weight, round(route_share(snapshot, candidate.colour))
-    is_news = present == 0 and now < status.stage.entered_at + ROUTE_SETTLES
-    pods = candidate_replicas(snapshot.spec, declared)
-    if declared > present and (is_news or not is_ready(snapshot, candidate, pods=pods)):
+    if declared > present and not _may_rise(snapshot, status.stage, candidate, now, is_known=present > 0):
         return present
     return declared
+
+
+def _cohort(
+    snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus, now: datetime
+) -> tuple[HeaderMatch, ...]:
+    """Whose requests all go to the candidate now: those whom the stage lets in, as soon as it can carry them."""
+    if status.phase is not Phase.PROGRESSING or status.stage is None or splits_by_pods(snapshot.spec):
+        return ()
+    wanted, present = let_in(status), cohort_of(snapshot, candidate.colour)
+    if _may_rise(snapshot, status.stage, candidate, now, is_known=bool(present)):
+        return wanted
+    return tuple(one for one in wanted if one in present)
+
+
+def _may_rise(
+    snapshot: Snapshot, stage: StageStatus, candidate: ColourStatus, now: datetime, *, is_known: bool
+) -> bool:
+    """Whether the candidate can take more: its pods are ready, and proxies know the way to them by now."""
+    settled = is_known or now >= stage.entered_at + ROUTE_SETTLES
+    return settled and is_ready(snapshot, candidate, pods=candidate_replicas(snapshot.spec, stage.weight))
 
 
 def _weight_by_pods(snapshot: Snapshot, stage: StageStatus, candidate: ColourStatus) -> int:
@@ -157,7 +197,7 @@ def _workload(snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour) ->
         return _candidate_workload(snapshot, status, status.candidate)
     serving = next((part for part in (status.stable, status.previous) if part and part.colour is colour), None)
     if serving is None:
-        return _scale(snapshot, colour, 0) if route_share(snapshot, colour) == 0 else None
+        return None if gets_requests(snapshot, colour) else _scale(snapshot, colour, 0)
     if serving is status.stable and serving.revision == revision_of(snapshot.name, snapshot.spec):
         return _apply(serving, snapshot.spec.replicas)
     return _scale(snapshot, colour, snapshot.spec.replicas)
@@ -172,7 +212,7 @@ def _candidate_workload(snapshot: Snapshot, status: ModelRolloutStatus, candidat
     if status.phase is Phase.PROGRESSING and status.stage:
         replicas = max(candidate_replicas(snapshot.spec, status.stage.weight), 1)
     wanted, seen = _apply(candidate, replicas), snapshot.workloads.get(candidate.colour)
-    answers = seen is not None and seen.ready > 0 and route_share(snapshot, candidate.colour) > 0
+    answers = seen is not None and seen.ready > 0 and gets_requests(snapshot, candidate.colour)
     return None if seen and answers and _replaces(seen, wanted) else wanted
 
 

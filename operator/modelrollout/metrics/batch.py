@@ -61,9 +61,9 @@ class Feed:
     _known: dict[_Name, _Known] = field(default_factory=dict)
 
     @property
-    def key(self) -> ArmKey:
+    def keys(self) -> tuple[ArmKey, ...]:
         """The label values by which its series are known."""
-        return self.template.attribution.key(self.arm)
+        return self.template.attribution.keys(self.arm)
 
     def reach(self, now: float) -> float:
         """Seconds that the next question has to go back; clocks that were set back do not make it negative."""
@@ -110,7 +110,8 @@ class Feed:
         tallies = self.template.tallies(labels)
         counted = tuple((tallies or frozenset()) & self.wanted)
         heartbeat = name in {UP, self.template.requests.series}
-        return _Known(target=_target(labels), tallies=counted if counted or heartbeat else None)
+        target = _target(labels, self.template.attribution.restarts_by)
+        return _Known(target=target, tallies=counted if counted or heartbeat else None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,7 @@ def absorb(question: Question, answer: Matrix | Trouble, *, now: float) -> None:
         of_arm[key_in(raw.labels)].append(raw)
     for feed in question.feeds:
         try:
-            feed.absorb(of_arm.get(feed.key, ()), now)
+            feed.absorb([raw for key in feed.keys for raw in of_arm.get(key, ())], now)
         except Exception as error:
             _log.exception("the series of %s cannot be read", feed.arm)
             feed.fail(QueryError(f"the answer of Prometheus cannot be read: {error!r}"))
@@ -160,8 +161,11 @@ def _selector(feeds: Sequence[Feed], now: float) -> str:
     return f"{{{','.join(matchers)}}}[{reach}s]"
 
 
-def _target(labels: Mapping[str, str]) -> str:
-    """What a series was scraped from, in words: Prometheus knows a target by its job and instance."""
+def _target(labels: Mapping[str, str], restarts_by: Sequence[str]) -> str:
+    """What a series was scraped from, in words: Prometheus knows a target by its job and instance.
+
+    Counters of one target that do not begin anew together are told apart by more labels.
+    """
     pod = "/".join(labels[label] for label in ("namespace", "pod") if label in labels)
-    address = " ".join(f"{label}={labels[label]}" for label in ("instance", "job") if label in labels)
+    address = " ".join(f"{label}={labels[label]}" for label in ("instance", "job", *restarts_by) if label in labels)
     return f"{pod} ({address})" if pod else address

@@ -64,7 +64,7 @@ def _counts(slo: Slo, feed: Feed, now: datetime) -> Counts:
 def _absent(slo: Slo, feed: Feed, now: datetime) -> SloStatus:
     attribution = feed.template.attribution
     if isinstance(attribution, OneLabel):
-        message = f'Prometheus has no series with {attribution.label}="{feed.key[0]}" lately'
+        message = f'Prometheus has no series with {attribution.label}="{feed.keys[0][0]}" lately'
         return undecided(slo, VerdictReason.NO_DATA, message, at=now)
     arm = feed.arm
     message = (

@@ -63,9 +63,14 @@ class PodLabels(_Data):
         """Series that tell about scrapes and are asked for as well."""
         return (UP,)
 
-    def key(self, arm: Arm) -> ArmKey:
+    @property
+    def restarts_by(self) -> tuple[str, ...]:
+        """No label besides those of the scrape: a pod's counters begin anew together."""
+        return ()
+
+    def keys(self, arm: Arm) -> tuple[ArmKey, ...]:
         """What the arm's series say of themselves."""
-        return arm.namespace, arm.rollout, arm.colour.value, str(arm.attempt)
+        return ((arm.namespace, arm.rollout, arm.colour.value, str(arm.attempt)),)
 
     def key_in(self, series: Mapping[str, str]) -> ArmKey:
         """The arm that a series belongs to, by its labels."""
@@ -83,7 +88,8 @@ class OneLabel(_Data):
 
     by: Literal["label"]
     label: str
-    value: str = Field(description="With {namespace}, {rollout} and {backend} filled in.")
+    value: str = Field(description="With {namespace}, {rollout}, {rule} and {backend} filled in.")
+    rules: tuple[int, ...] = Field(min_length=1)
     backends: Mapping[Colour, int]
 
     def group(self, arm: Arm) -> tuple[str, ...]:  # noqa: ARG002
@@ -95,14 +101,19 @@ class OneLabel(_Data):
         """Nothing: whether a proxy is up says nothing of one backend, and its request counter is always there."""
         return ()
 
-    def key(self, arm: Arm) -> ArmKey:
-        """What the arm's series say of themselves; they do not tell attempts apart."""
-        backend = self.backends[arm.colour]
-        return (self.value.format(namespace=arm.namespace, rollout=arm.rollout, backend=backend),)
+    @property
+    def restarts_by(self) -> tuple[str, ...]:
+        """Counters of a backend of a rule begin anew when the proxy forgets it, whatever becomes of the others."""
+        return (self.label,)
+
+    def keys(self, arm: Arm) -> tuple[ArmKey, ...]:
+        """What the arm's series say of themselves, rule by rule; they do not tell attempts apart."""
+        names = {"namespace": arm.namespace, "rollout": arm.rollout, "backend": self.backends[arm.colour]}
+        return tuple((self.value.format(**names, rule=rule),) for rule in self.rules)
 
     def any_backend(self, namespace: str, rollout: str) -> str:
         """A regular expression for the label values of all backends of a rollout."""
-        return self.value.format(namespace=namespace, rollout=rollout, backend="[0-9]+")
+        return self.value.format(namespace=namespace, rollout=rollout, rule="[0-9]+", backend="[0-9]+")
 
     def key_in(self, series: Mapping[str, str]) -> ArmKey:
         """The arm that a series belongs to, by its labels."""
@@ -113,7 +124,7 @@ class OneLabel(_Data):
 
         Label values here are made of DNS names, slashes and digits: there is nothing to escape.
         """
-        values = sorted({self.key(arm)[0] for arm in arms})
+        values = sorted({value for arm in arms for (value,) in self.keys(arm)})
         return f'{self.label}=~"{"|".join(values)}"'
 
 

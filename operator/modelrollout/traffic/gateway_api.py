@@ -1,14 +1,24 @@
-"""The Gateway API router: an HTTPRoute with a weight for each colour, owned whole."""
+"""The Gateway API router: an HTTPRoute with a weight for each colour, owned whole.
 
-from collections.abc import Mapping
+Its rules are found by their number, which Envoy's metrics are named by. The first one splits by weight. Those behind it
+look at a header and so win over it; of two that match, the earlier one wins:
+
+0. everybody: both colours, by weight;
+1. who asks for stable, and who is excluded: stable alone, which has nothing to lose by a change of its weight;
+2. cohorts that are let in: the candidate. This rule stands as long as the candidate is in the first one, whether or not
+   anybody is let in yet, since requests that match a rule which the proxy does not know in full are lost. Until then it
+   matches what the rule before it takes: nobody.
+"""
+
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modelrollout.api.labels import ATTEMPT, VARIANT_HEADER, attempt_of, colour_name
+from modelrollout.api.labels import ATTEMPT, attempt_of, colour_name
 from modelrollout.api.manifests import fence_of, fenced
 from modelrollout.api.objects import Live, Manifest, Objects
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import Colour
-from modelrollout.api.traffic import GatewayApiRouter, ParentRef
+from modelrollout.api.traffic import VARIANT_HEADER, GatewayApiRouter, HeaderMatch, ParentRef
 from modelrollout.engine.effects import SetTraffic
 from modelrollout.engine.snapshot import Obstacle, Route, Workload
 from modelrollout.traffic.gateway_status import look_for_obstacles
@@ -18,6 +28,9 @@ _API_VERSION = "gateway.networking.k8s.io/v1"
 
 WHOLE = 1_000_000
 """What the weights of both colours add up to: the most that the Gateway API takes for one of them."""
+
+_BY_WEIGHT, _TO_STABLE, _LET_IN = range(3)
+"""Places of the rules."""
 
 
 class GatewayApi:
@@ -29,12 +42,7 @@ class GatewayApi:
         spec = {
             "parentRefs": [parent_ref(parent, rollout) for parent in router.parent_refs],
             "hostnames": list(router.hostnames),
-            "rules": [
-                {
-                    "matches": [{"path": {"type": "PathPrefix", "value": router.path_prefix}}],
-                    "backendRefs": [_backend(rollout, traffic, colour) for colour in Colour],
-                }
-            ],
+            "rules": _rules(rollout, router, traffic),
         }
         labels = {ATTEMPT: str(traffic.attempt)}
         route = rollout.manifest(_API_VERSION, "HTTPRoute", rollout.name, spec=spec, labels=labels)
@@ -45,7 +53,7 @@ class GatewayApi:
         route = objects.get("HTTPRoute", rollout.namespace, rollout.name)
         if route is None:
             return None
-        return Route(shares=_shares(rollout, route), attempt=attempt_of(route), token=fence_of(route))
+        return _seen(rollout, _router_of(rollout), route)
 
     def obstacles(self, rollout: Rollout, objects: Objects) -> tuple[Obstacle, ...]:
         """Gateways, listeners and classes that are missing, and what their controllers say against the HTTPRoute."""
@@ -69,26 +77,56 @@ def _router_of(rollout: Rollout) -> GatewayApiRouter:
     return router
 
 
-def _backend(rollout: Rollout, traffic: SetTraffic, colour: Colour) -> dict[str, Any]:
-    """One colour in its constant place, whatever its weight: proxies that hash callers then move as few as they can.
+def _rules(rollout: Rollout, router: GatewayApiRouter, traffic: SetTraffic) -> list[dict[str, Any]]:
+    to_stable = dict.fromkeys((router.stable_header, *traffic.excluded))
+    rules = [
+        {
+            "matches": [_match(router)],
+            "backendRefs": _both(rollout, traffic, _candidate_part(traffic)),
+        },
+        {
+            "matches": [_match(router, header) for header in to_stable],
+            "backendRefs": [_backend(rollout, traffic.stable, "stable", WHOLE)],
+        },
+    ]
+    if traffic.candidate and rollout.spec.strategy.names_cohorts:
+        let_in = {
+            "matches": [_match(router, header) for header in traffic.cohort or (router.stable_header,)],
+            "backendRefs": _both(rollout, traffic, WHOLE - 1),
+        }
+        rules.append(let_in)
+    return rules
+
+
+def _match(router: GatewayApiRouter, header: HeaderMatch | None = None) -> dict[str, Any]:
+    match: dict[str, Any] = {"path": {"type": "PathPrefix", "value": router.path_prefix}}
+    if header:
+        match["headers"] = [{"type": "Exact", "name": header.header, "value": header.value}]
+    return match
+
+
+def _both(rollout: Rollout, traffic: SetTraffic, candidate_part: int) -> list[dict[str, Any]]:
+    """Both colours in a constant order, whatever their weights: proxies that hash callers move as few as they can."""
+    parts = {traffic.stable: ("stable", WHOLE - candidate_part), traffic.stable.other: ("candidate", candidate_part)}
+    return [_backend(rollout, colour, *parts[colour]) for colour in Colour]
+
+
+def _backend(rollout: Rollout, colour: Colour, variant: str, weight: int) -> dict[str, Any]:
+    """One colour.
 
     The header tells callers which variant answered. It has a second use: Envoy Gateway keeps metrics for each backend
     of a rule only if the backends have filters.
     """
-    serves = colour is traffic.stable
-    part = _candidate_part(traffic)
     return {
         "group": "",
         "kind": "Service",
         "name": colour_name(rollout.name, colour),
         "port": rollout.spec.service.port,
-        "weight": WHOLE - part if serves else part,
+        "weight": weight,
         "filters": [
             {
                 "type": "ResponseHeaderModifier",
-                "responseHeaderModifier": {
-                    "set": [{"name": VARIANT_HEADER, "value": "stable" if serves else "candidate"}]
-                },
+                "responseHeaderModifier": {"set": [{"name": VARIANT_HEADER, "value": variant}]},
             }
         ],
     }
@@ -106,10 +144,32 @@ def _candidate_part(traffic: SetTraffic) -> int:
     return min(max(traffic.weight * WHOLE // 100, 1), WHOLE - 1)
 
 
-def _shares(rollout: Rollout, route: Live) -> dict[Colour, float]:
-    """Per cent of the weights of the first rule, to a hundredth; a route without weights serves neither colour."""
-    rules = route["spec"].get("rules") or [{}]
-    weights = {backend["name"]: backend.get("weight", 1) for backend in rules[0].get("backendRefs") or []}
+def _seen(rollout: Rollout, router: GatewayApiRouter, route: Live) -> Route:
+    """What a live HTTPRoute does, as far as its rules are where we put them."""
+    rules = dict(enumerate(route["spec"].get("rules") or []))
+    shares = _shares(rollout, rules.get(_BY_WEIGHT, {}))
+    to_stable = frozenset(_headers(rules.get(_TO_STABLE, {})))
+    let_in = frozenset(_headers(rules.get(_LET_IN, {}))) - to_stable
+    of_rule = _shares(rollout, rules.get(_LET_IN, {}))
+    return Route(
+        shares=shares,
+        cohorts={colour: let_in for colour, share in of_rule.items() if let_in and share > 0},
+        excluded=to_stable - {router.stable_header},
+        attempt=attempt_of(route),
+        token=fence_of(route),
+    )
+
+
+def _headers(rule: Mapping[str, Any]) -> Iterator[HeaderMatch]:
+    for match in rule.get("matches") or []:
+        for header in match.get("headers") or []:
+            # others may have written what is none of ours
+            yield HeaderMatch.model_construct(header=header["name"].lower(), value=header["value"])
+
+
+def _shares(rollout: Rollout, rule: Mapping[str, Any]) -> dict[Colour, float]:
+    """Per cent of the weights of a rule, to a hundredth; one without weights serves neither colour."""
+    weights = {backend["name"]: backend.get("weight", 1) for backend in rule.get("backendRefs") or []}
     total = sum(weights.values())
     names = {colour: colour_name(rollout.name, colour) for colour in Colour}
     return {colour: round(100 * weights.get(name, 0) / total, 2) if total else 0.0 for colour, name in names.items()}

@@ -71,6 +71,15 @@ def test_the_table_says_when_each_stage_may_begin_and_what_it_needs() -> None:
     assert "09:00" in done.output
 
 
+def test_whom_a_ring_lets_in_is_shown() -> None:
+    internal = [{"header": "x-ring", "value": "internal"}]
+    rings = [{"name": "internal", "match": internal}, {"name": "production", "weight": 100}]
+    text = written(strategy={"ring": {"rings": rings}})
+    assert "lets in x-ring: internal" in run("-f", "-", stdin=text).output
+    plan = json.loads(run("-f", "-", "-o", "json", stdin=text).output)
+    assert [(stage["weight"], stage["match"]) for stage in plan["stages"]] == [(0, internal), (100, internal)]
+
+
 def test_programs_read_json() -> None:
     done = run("-f", "-", "-o", "json", "--start", "2026-01-05T09:00", stdin=written(bake={"duration": "24h"}))
     plan = json.loads(done.output)

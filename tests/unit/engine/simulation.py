@@ -11,9 +11,11 @@ from typing import Any
 from modelrollout.api.action import RolloutActionSpec
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ColourStatus, ModelRolloutStatus, Phase, SloStatus, Verdict
+from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine import effects as fx
 from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
+from modelrollout.engine.move import gets_requests
 from modelrollout.engine.snapshot import Asked, Obstacle, Readings, Route, Snapshot, Workload
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -49,6 +51,10 @@ class World:
     workloads: dict[Colour, Workload] = field(default_factory=dict)
     weights: dict[Colour, int] | None = None
     """What the routing object says: weights, or for the replicas router which colours are selected (nonzero)."""
+    cohorts: dict[Colour, frozenset[HeaderMatch]] = field(default_factory=dict)
+    """Whose requests the routing object sends to a colour, whatever the weights."""
+    excluded: frozenset[HeaderMatch] = frozenset()
+    """Whose requests it sends to stable, whatever else they carry."""
     route_attempt: int = 0
     """The stable attempt that the routing object shows."""
     route_version: int = 1
@@ -173,7 +179,8 @@ class World:
     # --- inside
 
     def _state(self) -> tuple[Any, ...]:
-        return (self.status, self.weights, dict(self.workloads), frozenset(self.warmed), self.finalizer, self.gone)
+        route = (self.weights, dict(self.cohorts), self.excluded)
+        return (self.status, route, dict(self.workloads), frozenset(self.warmed), self.finalizer, self.gone)
 
     def _route(self) -> Route | None:
         if self.weights is None:
@@ -188,7 +195,13 @@ class World:
             shares = (
                 {single[0]: 100.0} if single else {c: share(candidate=ready[c], stable=ready[c.other]) for c in Colour}
             )
-        return Route(shares=shares, attempt=self.route_attempt, token=str(self.route_version))
+        return Route(
+            shares=shares,
+            cohorts=dict(self.cohorts),
+            excluded=self.excluded,
+            attempt=self.route_attempt,
+            token=str(self.route_version),
+        )
 
     def _readings(self) -> Readings | None:
         if not self.watch or not self.looking:
@@ -265,11 +278,31 @@ class World:
         if effect.token is not None and effect.token != str(self.route_version):
             raise ConflictError
         weights = {effect.stable: 100 - effect.weight, effect.stable.other: effect.weight}
-        if (weights, effect.attempt) == (self.weights, self.route_attempt):
+        excluded = frozenset(effect.excluded)
+        cohorts = {effect.candidate: frozenset(effect.cohort) - excluded} if effect.candidate else {}
+        written = (self.weights, self.cohorts, self.excluded, self.route_attempt)
+        if (weights, cohorts, excluded, effect.attempt) == written:
             return
-        before = {colour: self.share_of(colour) for colour in Colour}
-        self.weights, self.route_attempt, self.route_version = weights, effect.attempt, self.route_version + 1
-        self._check_rise(before, seen)
+        shares, let_in = {colour: self.share_of(colour) for colour in Colour}, self.cohorts
+        self.weights, self.cohorts, self.excluded = weights, cohorts, excluded
+        self.route_attempt, self.route_version = effect.attempt, self.route_version + 1
+        self._check_rise(shares, seen)
+        self._check_cohorts(let_in)
+
+    def _check_cohorts(self, before: dict[Colour, frozenset[HeaderMatch]]) -> None:
+        """Invariant 1: nobody is let in but by the stage, and to a version that is warm and answers."""
+        for colour, cohort in self.cohorts.items():
+            if cohort <= before.get(colour, frozenset()):
+                continue
+            candidate, stage = self.status.candidate, self.status.stage
+            assert candidate is not None, f"{colour} got a cohort without being on trial"
+            assert candidate.colour is colour
+            assert candidate.warm, f"{colour} got a cohort before it was warm"
+            assert stage is not None
+            assert cohort <= {*stage.match} - {*self.status.excluded}, (
+                f"{colour} got more than stage {stage.name} lets in"
+            )
+            assert self.workloads[colour].answering > 0, f"{colour} got a cohort without a ready pod"
 
     def _check_rise(self, before: dict[Colour, float], seen: Snapshot) -> None:
         """Invariant 1: a share rises only on stable, on ready pods that were stable, or on a candidate as declared."""
@@ -310,10 +343,10 @@ def _check_order(seen: Snapshot, decision: fx.Decision) -> None:
     written = next((effect.status for effect in decision.effects if isinstance(effect, fx.WriteStatus)), seen.status)
     begins = written.phase is Phase.REVERTING and seen.status.phase is not Phase.REVERTING
     stable, candidate = seen.status.stable, seen.status.candidate
-    if not (begins and stable and candidate and seen.route and seen.route.shares.get(candidate.colour)):
+    if not (begins and stable and candidate and gets_requests(seen, candidate.colour)):
         return
     if stable.colour in seen.workloads and seen.workloads[stable.colour].answering:
         first = decision.effects[0]
         assert isinstance(first, fx.SetTraffic), f"{first} came before the route"
         kept = written.way_back.weight if written.way_back else 0
-        assert (first.stable, first.weight) == (stable.colour, kept)
+        assert (first.stable, first.weight, first.cohort) == (stable.colour, kept, ())

@@ -12,20 +12,22 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from modelrollout.api.action import ActionKind
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, Verdict
+from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
 from modelrollout.engine.snapshot import Obstacle, Snapshot
 from modelrollout.engine.stages import expand
 from unit.engine.simulation import World, make_spec
 
 VERSIONS = ["1.0.0", "2.0.0", "3.0.0"]
-RING = {"header": "x-ring", "value": "internal"}
+COHORTS = [HeaderMatch(header="x-ring", value=value) for value in ("internal", "beta")]
+GATEWAY = {"gatewayAPI": {"parentRefs": [{"name": "public"}]}}
 OBSTACLE = Obstacle(condition="MetricsReady", reason="QueryInvalid", message="does not parse")
 
 
 @st.composite
 def plans(draw: st.DrawFn) -> dict[str, Any]:
     """Router, strategy, policies and sizes of a rollout; the version is put in later."""
-    weights = [*sorted(draw(st.sets(st.integers(1, 99), max_size=3))), 100]
+    weights = draw(st.sets(st.integers(1, 99), max_size=3))
     gates = {"approvals": [{"role": "security"}], "checklist": ["runbook"]}
     step = {
         "require": draw(st.sampled_from([None, None, gates])),
@@ -33,19 +35,31 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "deadline": draw(st.sampled_from([None, "10m"])),
         "onDeadline": draw(st.sampled_from(["Hold", "Revert", "Advance"])),
     }
-    steps = [{"weight": weight} | {k: v for k, v in step.items() if v} for weight in weights]
-    preset = draw(st.sampled_from(["canary", "blueGreen", "percentage"]))
-    router = draw(st.sampled_from([{"gatewayAPI": {"parentRefs": [{"name": "public"}]}}, {"replicas": {}}]))
+    preset = draw(st.sampled_from(["canary", "blueGreen", "ring"]))  # percentages are a canary by another name
+    router = draw(st.sampled_from([GATEWAY, {"replicas": {}}]))
+    let_in = draw(st.lists(st.sampled_from(COHORTS), min_size=1, max_size=2)) if router is GATEWAY else []
     slo = {"name": "errors", "metric": "error-ratio", "limit": "1%", "consecutiveBreaches": draw(st.integers(1, 3))}
     slo |= draw(st.sampled_from([{}, {"onBreach": "Hold"}, {"onBreach": "Hold", "revertAfter": "5m"}]))
     return {
         "replicas": draw(st.integers(1, 6)),
         "traffic": router,
-        "strategy": {preset: {"steps": steps}},
+        "strategy": strategy(preset, weights, let_in, **{key: value for key, value in step.items() if value}),
         "slos": draw(st.sampled_from([[], [slo]])),
         "capacity": draw(st.sampled_from([{}, {"candidate": "Proportional"}])),
         "rollback": {"keepWarm": "10m"} | draw(st.sampled_from([{}, {"mode": "Gradual"}])),
     } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}, {"bake": {"duration": "10m"}}]))
+
+
+def strategy(preset: str, weights: set[int], let_in: list[HeaderMatch], **timed: str) -> dict[str, Any]:
+    """A preset with these weights; its first rings let cohorts in, the very first one perhaps nobody else."""
+    steps: list[dict[str, Any]] = [{"weight": weight, **timed} for weight in [*sorted(weights), 100]]
+    if preset != "ring":
+        return {preset: {"steps": steps}}
+    first = [{"weight": 0, **timed}] if let_in else []
+    rings = [{"name": f"ring-{ring['weight']}", **ring} for ring in (*first, *steps)]
+    for ring, cohort in zip(rings, let_in, strict=False):
+        ring["match"] = [cohort.to_wire()]
+    return {preset: {"rings": rings}}
 
 
 class RolloutMachine(RuleBasedStateMachine):
@@ -74,11 +88,11 @@ class RolloutMachine(RuleBasedStateMachine):
         self.version = version
         self.world.change(self._spec())
 
-    @rule(weights=st.sets(st.integers(1, 99), max_size=2))
-    def edit_the_strategy(self, weights: set[int]) -> None:
+    @rule(weights=st.sets(st.integers(1, 99), max_size=2), let_in=st.lists(st.sampled_from(COHORTS), max_size=2))
+    def edit_the_strategy(self, weights: set[int], let_in: list[HeaderMatch]) -> None:
         (preset,) = self.plan["strategy"]
-        steps = [{"weight": weight, "hold": "30s"} for weight in [*sorted(weights), 100]]
-        self.plan = self.plan | {"strategy": {preset: {"steps": steps}}}
+        let_in = let_in if self.plan["traffic"] == GATEWAY else []
+        self.plan = self.plan | {"strategy": strategy(preset, weights, let_in, hold="30s")}
         self.world.change(self._spec())
 
     @rule()
@@ -91,16 +105,21 @@ class RolloutMachine(RuleBasedStateMachine):
         self.plan = self.plan | {"replicas": replicas}
         self.world.change(self._spec())
 
-    @rule(action=st.sampled_from(ActionKind), attempts_ago=st.sampled_from([0, 0, 0, 1]), gradual=st.booleans())
-    def ask_for_action(self, action: ActionKind, attempts_ago: int, gradual: bool) -> None:
+    @rule(
+        action=st.sampled_from(ActionKind),
+        attempts_ago=st.sampled_from([0, 0, 0, 1]),
+        gradual=st.booleans(),
+        cohort=st.sampled_from(COHORTS),
+    )
+    def ask_for_action(self, action: ActionKind, attempts_ago: int, gradual: bool, cohort: HeaderMatch) -> None:
         stage = self.world.status.stage.name if self.world.status.stage else "canary-100"
         details: dict[ActionKind, dict[str, Any]] = {
             ActionKind.APPROVE: {"stage": stage, "role": "security"},
             ActionKind.SIGN_OFF: {"stage": stage, "item": "runbook"},
             ActionKind.ADVANCE: {"stage": stage},
             ActionKind.REVERT: {"mode": "Gradual" if gradual else "Immediate"},
-            ActionKind.EXCLUDE: {"cohort": RING},
-            ActionKind.INCLUDE: {"cohort": RING},
+            ActionKind.EXCLUDE: {"cohort": cohort.to_wire()},
+            ActionKind.INCLUDE: {"cohort": cohort.to_wire()},
         }
         attempt = max(self.world.status.attempt - attempts_ago, 0)
         self.world.ask(action, attempt=attempt, **details.get(action, {}))
@@ -187,8 +206,8 @@ class RolloutMachine(RuleBasedStateMachine):
         after, stages = self.world.status, expand(spec)
         if not before.stage or not after.stage or before.attempt != after.attempt:
             return
-        places = {(stage.name, stage.weight): place for place, stage in enumerate(stages)}
-        left, entered = (places.get((at.name, at.weight)) for at in (before.stage, after.stage))
+        places = {(stage.name, stage.weight, stage.match): place for place, stage in enumerate(stages)}
+        left, entered = (places.get((at.name, at.weight, tuple(at.match))) for at in (before.stage, after.stage))
         if left is not None and entered is not None:
             assert entered >= left
             if self.world.status.promoting:
@@ -200,7 +219,7 @@ class RolloutMachine(RuleBasedStateMachine):
         """Invariant 4: no evidence, no move, unless a deadline policy says so."""
         silent = self.world.spec.slos and (verdict is Verdict.INCONCLUSIVE or not looking)
         stage = before.stage
-        if not silent or stage is None or stage.weight == 0:
+        if not silent or stage is None or not stage.has_requests:
             return
         policy = next((s.on_deadline for s in expand(self.world.spec) if s.name == stage.name and s.deadline), None)
         after = self.world.status
@@ -239,6 +258,10 @@ class RolloutMachine(RuleBasedStateMachine):
             assert sum(self.world.weights.values()) == 100
 
     @invariant()
+    def who_is_excluded_is_let_in_nowhere(self) -> None:
+        assert not any(cohort & self.world.excluded for cohort in self.world.cohorts.values())
+
+    @invariant()
     def an_unchanged_world_is_not_written(self) -> None:
         """Invariant 6: deciding on the same things over and over comes to an end of writing."""
         world = self._copy()
@@ -264,6 +287,7 @@ class RolloutMachine(RuleBasedStateMachine):
             proven=set(world.proven),
             asked=list(world.asked),
             answered=list(world.answered),
+            cohorts=dict(world.cohorts),
             events=[],
             log=[],
         )
@@ -280,6 +304,7 @@ class RolloutMachine(RuleBasedStateMachine):
             return
         assert world.kept
         assert world.share_of(world.kept) == 100
+        assert not any(world.cohorts.values())
         served = {world.status.stable.colour} | ({world.kept} & answering)
         assert world.kept in served
 
@@ -294,6 +319,7 @@ class RolloutMachine(RuleBasedStateMachine):
         assert world.status.stable or world.status.last_revert
         if world.status.stable:
             assert world.share_of(world.status.stable.colour) == 100
+            assert not any(world.cohorts.values())
             assert world.status.phase is Phase.REVERTED or world.status.stable.version == self.version
         assert splits_by_pods(world.spec) or world.weights is None or set(world.weights.values()) == {0, 100}
 

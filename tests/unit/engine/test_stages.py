@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.stages import expand
 from unit.engine.simulation import make_spec
 
@@ -47,3 +48,37 @@ def test_a_bake_is_a_last_stage_in_which_everything_can_still_go_back() -> None:
     *_, last, bake = expand(make_spec(bake={"duration": "24h", "slos": []}))
     assert last.weight == 100
     assert (bake.name, bake.weight, bake.hold, bake.required_slos) == ("bake", 100, timedelta(days=1), ())
+
+
+def cohort(value: str, header: str = "x-ring") -> dict[str, str]:
+    return {"header": header, "value": value}
+
+
+def let_in(strategy: dict[str, Any]) -> list[list[str]]:
+    return [[str(one) for one in stage.match] for stage in expand(make_spec(strategy=strategy))]
+
+
+def test_who_was_let_in_by_a_ring_stays_in_by_those_behind_it() -> None:
+    rings = [
+        {"name": "internal", "match": [cohort("internal")]},
+        {"name": "beta", "weight": 10, "match": [cohort("beta"), cohort("internal", "X-Ring")]},
+        {"name": "production", "weight": 100},
+    ]
+    both = ["x-ring: internal", "x-ring: beta"]
+    assert let_in({"ring": {"rings": rings}}) == [both[:1], both, both]
+    assert weights({"ring": {"rings": rings}}) == [("internal", 0), ("beta", 10), ("production", 100)]
+
+
+def test_stages_in_full_let_in_whom_they_name() -> None:
+    stages = [
+        {"name": "look", "traffic": {"weight": 0, "match": [cohort("one"), cohort("one", "X-Ring")]}},
+        {"name": "more", "traffic": {"weight": 0, "match": [cohort("two")]}},
+        {"name": "all", "traffic": {"weight": 100}},
+    ]
+    assert let_in({"stages": stages}) == [["x-ring: one"], ["x-ring: two"], []]
+    assert [stage.has_requests for stage in expand(make_spec(strategy={"stages": stages}))] == [True] * 3
+
+
+def test_names_of_headers_are_the_same_in_upper_and_lower_case() -> None:
+    assert HeaderMatch(header="X-Ring", value="A") == HeaderMatch(header="x-ring", value="A")
+    assert HeaderMatch(header="X-Ring", value="A") != HeaderMatch(header="x-ring", value="a")

@@ -16,23 +16,23 @@ HELD: Object = {"slos": [{"name": "errors", "metric": "error-ratio", "limit": "1
 
 
 def as_object(world: World) -> Object:
-    """The ModelRollout as the API server stores it."""
+    """The ModelRollout as the API server stores it; before any operator has written, with a default as its status."""
+    spoken = world.status_version > 1
     return {
         "apiVersion": "modelrollout.io/v1alpha1",
         "kind": "ModelRollout",
         "metadata": {"name": "scorer", "namespace": "ml", "uid": "uid-1", "generation": world.generation},
         "spec": world.spec.to_wire(),
-        "status": world.status.to_wire(),
+        "status": world.status.to_wire() if spoken else {"observedGeneration": -1},
     }
 
 
 def story(spec: Object, *, verdict: Verdict) -> Iterator[Object]:
     """Every state of a ModelRollout from its making to the end of its second version."""
     world = World(spec=make_spec(**spec))
-    yield _unspoken(world)
     for version in ("1.0.0", "2.0.0"):
         world.change(make_spec(version, **spec))
-        yield _unspoken(world) if version == "1.0.0" else as_object(world)
+        yield as_object(world)
         for _ in range(100):
             world.reconcile()
             world.pods_follow()
@@ -41,155 +41,37 @@ def story(spec: Object, *, verdict: Verdict) -> Iterator[Object]:
             world.now += timedelta(seconds=5)
 
 
-def _unspoken(world: World) -> Object:
-    """What the API server makes of it before any operator has looked."""
-    return as_object(world) | {"status": {"observedGeneration": -1}}
+def new() -> World:
+    return World(spec=make_spec())
 
 
-def new() -> Object:
-    return _unspoken(World(spec=make_spec()))
-
-
-def coming_up(**spec: Any) -> Object:
+def coming_up(**spec: Any) -> World:
     world = World(spec=make_spec(**spec))
     world.reconcile()
     world.reconcile()
-    return as_object(world)
+    return world
 
 
-def never_came_up() -> Object:
+def never_came_up() -> World:
     world = World(spec=make_spec(progressDeadline="5m"))
     for _ in range(80):
         world.reconcile()
         world.now += timedelta(seconds=5)
     assert world.status.phase is Phase.REVERTED
-    return as_object(world)
+    return world
 
 
-def serves(**spec: Any) -> Object:
-    return as_object(serving(make_spec(**spec)))
+def serves(**spec: Any) -> World:
+    return serving(make_spec(**spec))
 
 
-def changed_since() -> Object:
+def changed_since() -> World:
     world = serving()
     world.change(make_spec("2.0.0"))
-    return as_object(world)
+    return world
 
 
-def preparing(**spec: Any) -> Object:
-    return as_object(_preparing(**spec))
-
-
-def blocked() -> Object:
-    world = _preparing()
-    world.obstacles = (Obstacle(condition="RouteReady", reason="GatewayMissing", message="no Gateway public"),)
-    world.settle()
-    return as_object(world)
-
-
-def staged(**spec: Any) -> Object:
-    return as_object(in_stage("canary-10", **spec))
-
-
-def undecided(**spec: Any) -> Object:
-    return _later(in_stage("canary-10", **spec), Verdict.INCONCLUSIVE)
-
-
-def paused(**spec: Any) -> Object:
-    world = in_stage("canary-10", **spec)
-    world.change(make_spec("2.0.0", paused=True, **spec))
-    world.settle()
-    return as_object(world)
-
-
-def paused_before_the_start(**spec: Any) -> Object:
-    world = serving(make_spec(**spec))
-    world.change(make_spec("2.0.0", paused=True, **spec))
-    world.settle()
-    return as_object(world)
-
-
-def never_started() -> Object:
-    world = World(spec=make_spec(paused=True))
-    world.settle()
-    return as_object(world)
-
-
-def awaiting_approval(**spec: Any) -> Object:
-    gated = {"weight": 10, "hold": "1m", "require": {"approvals": [{"role": "security"}]}}
-    world = in_stage("canary-10", strategy={"canary": {"steps": [gated, {"weight": 100}]}}, **spec)
-    return _later(world, Verdict.PASS, seconds=120)
-
-
-def paused_by_somebody(**spec: Any) -> Object:
-    return _asked(in_stage("canary-10", **spec), "Pause")
-
-
-def going_back_by_steps() -> Object:
-    world = in_stage("canary-100", rollback={"mode": "Gradual"})
-    found = _asked(world, "Abort")
-    assert found["status"]["wayBack"]["weight"] == 75
-    return found
-
-
-def killed() -> Object:
-    world = in_stage("canary-10")
-    world.ask("Kill")
-    world.run_for(MINUTE)
-    return as_object(world)
-
-
-def killed_with_a_new_version_waiting() -> Object:
-    world = serving()
-    world.ask("Kill")
-    world.settle()
-    world.change(make_spec("2.0.0"))
-    world.settle()
-    return as_object(world)
-
-
-def breached_and_held() -> Object:
-    return _later(in_stage("canary-10", **HELD), Verdict.BREACH, seconds=10)
-
-
-def draining(**spec: Any) -> Object:
-    found = _later(in_stage("canary-10", **spec), Verdict.BREACH, seconds=2)
-    assert found["status"]["phase"] == Phase.REVERTING
-    return found
-
-
-def reverted(**spec: Any) -> Object:
-    found = _later(in_stage("canary-10", **spec), Verdict.BREACH)
-    assert found["status"]["phase"] == Phase.REVERTED
-    return found
-
-
-def reverted_and_due_again(**spec: Any) -> Object:
-    return reverted(retry={"limit": 1, "after": "1h"}, **spec)
-
-
-def reverted_by_git() -> Object:
-    world = in_stage("canary-50")
-    world.change(make_spec("1.0.0"))
-    world.run_for(MINUTE)
-    return as_object(world)
-
-
-def promoted(**spec: Any) -> Object:
-    found = _later(in_stage("canary-100", **spec), Verdict.PASS, seconds=120)
-    assert found["status"]["stable"]["version"] == "2.0.0"
-    return found
-
-
-def down() -> Object:
-    world = serving()
-    for colour in world.workloads:
-        world.pods_ready(colour, 0)
-    world.reconcile()
-    return as_object(world)
-
-
-def _preparing(**spec: Any) -> World:
+def preparing(**spec: Any) -> World:
     world = serving(make_spec(**spec))
     world.change(make_spec("2.0.0", **spec))
     world.reconcile()
@@ -197,20 +79,129 @@ def _preparing(**spec: Any) -> World:
     return world
 
 
-def _asked(world: World, action: str) -> Object:
+def blocked() -> World:
+    world = preparing()
+    world.obstacles = (Obstacle(condition="RouteReady", reason="GatewayMissing", message="no Gateway public"),)
+    world.settle()
+    return world
+
+
+def staged(**spec: Any) -> World:
+    return in_stage("canary-10", **spec)
+
+
+def undecided(**spec: Any) -> World:
+    return _later(in_stage("canary-10", **spec), Verdict.INCONCLUSIVE)
+
+
+def paused(**spec: Any) -> World:
+    world = in_stage("canary-10", **spec)
+    world.change(make_spec("2.0.0", paused=True, **spec))
+    world.settle()
+    return world
+
+
+def paused_before_the_start(**spec: Any) -> World:
+    world = serving(make_spec(**spec))
+    world.change(make_spec("2.0.0", paused=True, **spec))
+    world.settle()
+    return world
+
+
+def never_started() -> World:
+    world = World(spec=make_spec(paused=True))
+    world.settle()
+    return world
+
+
+def awaiting_approval(**spec: Any) -> World:
+    gated = {"weight": 10, "hold": "1m", "require": {"approvals": [{"role": "security"}]}}
+    world = in_stage("canary-10", strategy={"canary": {"steps": [gated, {"weight": 100}]}}, **spec)
+    return _later(world, Verdict.PASS, seconds=120)
+
+
+def paused_by_somebody(**spec: Any) -> World:
+    return _asked(in_stage("canary-10", **spec), "Pause")
+
+
+def going_back_by_steps() -> World:
+    world = in_stage("canary-100", rollback={"mode": "Gradual"})
+    _asked(world, "Abort")
+    assert world.status.way_back
+    return world
+
+
+def killed() -> World:
+    world = in_stage("canary-10")
+    world.ask("Kill")
+    world.run_for(MINUTE)
+    return world
+
+
+def killed_with_a_new_version_waiting() -> World:
+    world = serving()
+    world.ask("Kill")
+    world.settle()
+    world.change(make_spec("2.0.0"))
+    world.settle()
+    return world
+
+
+def breached_and_held() -> World:
+    return _later(in_stage("canary-10", **HELD), Verdict.BREACH, seconds=10)
+
+
+def draining(**spec: Any) -> World:
+    world = _later(in_stage("canary-10", **spec), Verdict.BREACH, seconds=2)
+    assert world.status.phase is Phase.REVERTING
+    return world
+
+
+def reverted(**spec: Any) -> World:
+    world = _later(in_stage("canary-10", **spec), Verdict.BREACH)
+    assert world.status.phase is Phase.REVERTED
+    return world
+
+
+def reverted_and_due_again(**spec: Any) -> World:
+    return reverted(retry={"limit": 1, "after": "1h"}, **spec)
+
+
+def reverted_by_git() -> World:
+    world = in_stage("canary-50")
+    world.change(make_spec("1.0.0"))
+    world.run_for(MINUTE)
+    return world
+
+
+def promoted(**spec: Any) -> World:
+    world = _later(in_stage("canary-100", **spec), Verdict.PASS, seconds=120)
+    assert world.status.phase is Phase.IDLE
+    return world
+
+
+def down() -> World:
+    world = serving()
+    for colour in world.workloads:
+        world.pods_ready(colour, 0)
+    world.reconcile()
+    return world
+
+
+def _asked(world: World, action: str) -> World:
     world.ask(action)
     world.settle()
-    return as_object(world)
+    return world
 
 
-def _later(world: World, verdict: Verdict, *, seconds: int = 60) -> Object:
+def _later(world: World, verdict: Verdict, *, seconds: int = 60) -> World:
     world.verdict = verdict
     world.run_for(timedelta(seconds=seconds), step=timedelta(seconds=1))
-    return as_object(world)
+    return world
 
 
-STATES: dict[str, tuple[Callable[[], Object], str, str]] = {
-    # what it is: the object, what kstatus says, what Argo CD says
+STATES: dict[str, tuple[Callable[[], World], str, str]] = {
+    # what it is: the world, what kstatus says, what Argo CD says
     "seen by no operator": (new, "InProgress", "Progressing"),
     "first version coming up": (coming_up, "InProgress", "Progressing"),
     "first version paused": (never_started, "InProgress", "Suspended"),

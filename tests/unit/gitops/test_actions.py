@@ -1,5 +1,6 @@
 """The buttons of Argo CD: which can be pressed when, and what comes of it."""
 
+import copy
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -9,10 +10,14 @@ import pytest
 import yaml
 
 from generate.argocd import ACTIONS
-from modelrollout.api.action import ActionKind, RolloutAction
+from modelrollout.api.action import ActionKind, ActionOutcome, RolloutAction
+from modelrollout.engine.effects import AnswerAction
 from support import argocd
+from unit.engine.simulation import World
 from unit.gitops import states
-from unit.gitops.states import Object
+from unit.gitops.states import STATES, as_object
+
+DONE_TWICE_IS_DONE_ONCE = {ActionKind.PAUSE, ActionKind.KILL}
 
 UNDER_WAY = {"pause", "promote", "abort", "revert", "kill"}
 
@@ -20,7 +25,7 @@ RBAC = Path(__file__).parents[3] / "integrations" / "argocd" / "rbac.yaml"
 
 
 @pytest.mark.parametrize(
-    ("rollout", "expected"),
+    ("world", "expected"),
     [
         (states.new, set()),
         (states.coming_up, UNDER_WAY),
@@ -31,17 +36,41 @@ RBAC = Path(__file__).parents[3] / "integrations" / "argocd" / "rbac.yaml"
         (states.draining, {"pause", "kill"}),
         (states.going_back_by_steps, {"pause", "abort", "revert", "kill"}),
         (states.reverted, {"pause", "promote", "retry", "kill"}),
+        (states.paused_before_the_start, {"pause", "promote", "kill"}),
         (states.killed, {"pause", "retry", "lift"}),
         (states.promoted, {"pause", "revert", "kill"}),
     ],
 )
-def test_what_makes_sense_can_be_asked_for(rollout: Callable[[], Object], expected: set[str]) -> None:
-    shown = argocd.discovered(rollout())
+def test_what_makes_sense_can_be_asked_for(world: Callable[[], World], expected: set[str]) -> None:
+    shown = argocd.discovered(as_object(world()))
     assert {name for name, action in shown.items() if not action["disabled"]} == expected
 
 
+@pytest.mark.parametrize("name", [name for name in STATES if name != "seen by no operator"])
+def test_a_button_can_be_pressed_where_the_operator_would_do_it(name: str) -> None:
+    found = STATES[name][0]()
+    shown = argocd.discovered(as_object(found))
+    for kind in ACTIONS:
+        enabled = not shown[kind.lower()]["disabled"]
+        if kind is ActionKind.ADVANCE and not found.status.stage:
+            assert not enabled
+            continue
+        if not enabled and kind in DONE_TWICE_IS_DONE_ONCE:
+            continue
+        answer = answered(copy.deepcopy(found), kind)
+        assert (answer.outcome is ActionOutcome.APPLIED) is enabled, f"{kind}: {answer.message}"
+
+
+def answered(world: World, kind: ActionKind) -> AnswerAction:
+    """What the operator makes of a button that is pressed."""
+    spec = argocd.ask(kind.lower(), as_object(world))["spec"]
+    uid = world.ask(kind, stage=spec.get("stage"), by=spec["by"])
+    world.reconcile()
+    return next(one for one in world.answered if one.uid == uid)
+
+
 def test_every_button_is_named_and_does_something() -> None:
-    shown = argocd.discovered(states.staged())
+    shown = argocd.discovered(as_object(states.staged()))
     assert shown.keys() == argocd.defined().keys() == {kind.lower() for kind in ACTIONS}
     assert all(action["displayName"] and action["iconClass"] for action in shown.values())
 
@@ -57,7 +86,7 @@ def test_nothing_is_asked_for_that_only_a_person_can_say_or_name() -> None:
 
 @pytest.mark.parametrize("kind", ACTIONS)
 def test_a_button_asks_for_what_it_says(kind: ActionKind) -> None:
-    rollout = states.staged()
+    rollout = as_object(states.staged())
     created = argocd.ask(kind.lower(), rollout)
     asked = RolloutAction.model_validate(created)
     assert (asked.spec.action, asked.spec.rollout, asked.spec.attempt) == (kind, "scorer", 2)
@@ -71,7 +100,7 @@ def test_a_button_asks_for_what_it_says(kind: ActionKind) -> None:
 
 def test_names_tell_who_is_meant_what_is_asked_and_when() -> None:
     before = datetime.now(UTC).replace(microsecond=0)
-    name = argocd.ask("pause", states.staged())["metadata"]["name"]
+    name = argocd.ask("pause", as_object(states.staged()))["metadata"]["name"]
     found = re.fullmatch(r"scorer-pause-(\d{14})", name)
     assert found
     assert before <= datetime.strptime(found[1], "%Y%m%d%H%M%S").replace(tzinfo=UTC) <= datetime.now(UTC)

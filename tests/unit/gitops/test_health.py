@@ -5,31 +5,31 @@ import pytest
 from modelrollout.api.status import Verdict
 from support import argocd
 from unit.gitops.conftest import Statuses
-from unit.gitops.states import COMPLETE, STATES, Object, paused, staged, story
+from unit.gitops.states import COMPLETE, STATES, Object, as_object, paused, staged, story
 
 
 @pytest.mark.parametrize("name", STATES)
 def test_argo_cd(name: str) -> None:
-    rollout, _, expected = STATES[name]
-    assert argocd.health(rollout())["status"] == expected
+    world, _, expected = STATES[name]
+    assert argocd.health(as_object(world()))["status"] == expected
 
 
 @pytest.mark.parametrize("name", STATES)
 def test_kstatus(name: str, kstatus: Statuses) -> None:
-    rollout, expected, _ = STATES[name]
-    assert kstatus([rollout()]) == [expected]
+    world, expected, _ = STATES[name]
+    assert kstatus([as_object(world())]) == [expected]
 
 
 @pytest.mark.parametrize("name", [name for name in STATES if f"Complete: {name}" in STATES])
 def test_expressions_of_flux_wait_for_the_whole_rollout_whatever_ready_when_says(name: str, flux: Statuses) -> None:
-    rollout, _, _ = STATES[name]
+    world, _, _ = STATES[name]
     _, expected, _ = STATES[f"Complete: {name}"]
-    assert flux([rollout()]) == [expected]
+    assert flux([as_object(world())]) == [expected]
 
 
 def test_expressions_of_flux_wait_for_an_operator(flux: Statuses) -> None:
-    rollout, expected, _ = STATES["seen by no operator"]
-    assert flux([rollout()]) == [expected]
+    world, expected, _ = STATES["seen by no operator"]
+    assert flux([as_object(world())]) == [expected]
 
 
 @pytest.mark.parametrize("verdict", [Verdict.PASS, Verdict.BREACH])
@@ -51,6 +51,6 @@ def test_a_long_canary_holds_no_wave_unless_somebody_wants_to_wait(spec: Object,
 
 
 def test_the_message_says_what_is_under_way() -> None:
-    message = argocd.health(staged())["message"]
+    message = argocd.health(as_object(staged()))["message"]
     assert message.startswith("version 1.0.0 serves; version 2.0.0: stage canary-10 holds until ")
-    assert "paused by spec.paused, in stage canary-10" in argocd.health(paused())["message"]
+    assert "paused by spec.paused, in stage canary-10" in argocd.health(as_object(paused()))["message"]

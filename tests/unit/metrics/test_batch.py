@@ -47,6 +47,13 @@ def pod_series(code: int, *samples: tuple[float, float], **labels: str) -> RawSe
     )
 
 
+def envoy_series(rule: int, *samples: tuple[float, float], backend: int = 1) -> RawSeries:
+    """Envoy's request counter of one backend of a rule."""
+    cluster = f"httproute/ml/fraud/rule/{rule}/backend/{backend}"
+    labels = {"__name__": "envoy_cluster_upstream_rq_completed", "instance": "10.0.0.9:19001", "job": "envoy"}
+    return RawSeries(labels | {"envoy_cluster_name": cluster}, [(NOW + time, str(value)) for time, value in samples])
+
+
 def counted(one: Feed) -> tuple[float, float]:
     every = {"after": float("-inf"), "since": float("-inf")}
     return one.ledger.total(FAILED, **every), one.ledger.total(REQUESTS, **every)
@@ -129,6 +136,22 @@ def test_series_go_to_the_arm_that_their_labels_name() -> None:
     absorb(question, Matrix([pod_series(500, (0, 1), (15, 3)), pod_series(200, (0, 7), (15, 27))]), now=NOW + 16)
     assert counted(mine) == (2, 22)
     assert [counted(other) for other in others] == [(0, 0)] * 3
+
+
+def test_requests_of_cohorts_count_as_those_by_weight_do_and_those_sent_to_stable_by_header_do_not() -> None:
+    one = feed(template="envoy-gateway")
+    by_weight, cohort = envoy_series(0, (0, 5), (15, 7)), envoy_series(2, (0, 0), (15, 40))
+    to_stable = envoy_series(1, (0, 0), (15, 900), backend=0)
+    absorb(*answered(one, by_weight, cohort, to_stable), now=NOW + 16)
+    assert counted(one) == (0, 42)
+
+
+def test_a_cohort_whose_counters_begin_anew_makes_no_old_request_count_again() -> None:
+    """The proxy forgets a rule that is gone, and what it counted, but not the rule beside it."""
+    one = feed(template="envoy-gateway")
+    by_weight, cohort = envoy_series(0, (0, 70_000), (15, 70_002)), envoy_series(2, (0, 40), (15, 3))
+    absorb(*answered(one, by_weight, cohort), now=NOW + 16)
+    assert counted(one) == (0, 5)
 
 
 def test_answers_that_overlap_count_once() -> None:

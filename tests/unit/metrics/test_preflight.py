@@ -130,6 +130,6 @@ async def test_the_gateway_is_asked_for_the_clusters_of_the_route() -> None:
     source = FakeSource()
     gateway = spec(ERRORS, server=None)
     assert await found(source, gateway, timedelta(seconds=10)) == {}
-    assert "httproute/ml/fraud/rule/0/backend/" in (await found(source, gateway))["MetricNotFound"]
+    assert "httproute/ml/fraud/rule/[0-9]+/backend/" in (await found(source, gateway))["MetricNotFound"]
     source.values = lambda _: Value(2)
     assert await found(source, gateway) == {}

@@ -149,16 +149,19 @@ def test_pods_are_known_by_the_labels_that_the_scrape_configuration_carries_over
         "modelrollout_io_colour": "green",
         "modelrollout_io_attempt": "3",
     }
-    assert attribution.key_in(carried) == attribution.key(GREEN)
-    assert attribution.key_in(carried | {"modelrollout_io_attempt": "2"}) != attribution.key(GREEN)
-    assert attribution.key_in({"namespace": "ml"}) != attribution.key(GREEN)
+    (green,) = attribution.keys(GREEN)
+    assert attribution.key_in(carried) == green
+    assert attribution.key_in(carried | {"modelrollout_io_attempt": "2"}) != green
+    assert attribution.key_in({"namespace": "ml"}) != green
 
 
-def test_backends_of_a_route_are_known_by_their_constant_order() -> None:
+def test_backends_of_a_route_are_known_by_their_constant_order_in_the_rules_that_lead_to_both() -> None:
     attribution = load("envoy-gateway").attribution
-    assert attribution.key(BLUE) == ("httproute/ml/fraud/rule/0/backend/0",)
-    assert attribution.key(GREEN) == ("httproute/ml/fraud/rule/0/backend/1",)
-    assert attribution.key_in({"envoy_cluster_name": "httproute/ml/fraud/rule/0/backend/1"}) == attribution.key(GREEN)
+    cluster = "httproute/ml/fraud/rule/{}/backend/{}".format
+    assert attribution.keys(BLUE) == ((cluster(0, 0),), (cluster(2, 0),))
+    assert attribution.keys(GREEN) == ((cluster(0, 1),), (cluster(2, 1),))
+    assert attribution.key_in({"envoy_cluster_name": cluster(2, 1)}) in attribution.keys(GREEN)
+    assert attribution.key_in({"envoy_cluster_name": cluster(1, 0)}) not in attribution.keys(BLUE)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from modelrollout.api.manifests import covers
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import Colour
+from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.effects import SetTraffic
 from modelrollout.traffic.gateway_api import WHOLE, GatewayApi
 from modelrollout.traffic.router import router_for
@@ -16,10 +17,27 @@ from support.rendering import GATEWAY_API, Cluster, live, rollout
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 colours = st.sampled_from(Colour)
+RING = {"ring": {"rings": [{"name": "internal", "match": [{"header": "x-ring", "value": "internal"}]}]}}
+INTERNAL, BETA = (HeaderMatch(header="x-ring", value=value) for value in ("internal", "beta"))
 
 
 def routed(**gateway_api: Any) -> Rollout:
     return rollout(traffic={"gatewayAPI": GATEWAY_API["gatewayAPI"] | gateway_api})
+
+
+def ringed() -> Rollout:
+    return rollout(traffic=GATEWAY_API, strategy=RING)
+
+
+def matched(rule: dict[str, Any]) -> list[str]:
+    """What a rule wants of the headers, one line a match; all of them below one path."""
+    assert all(match["path"] == {"type": "PathPrefix", "value": "/"} for match in rule["matches"])
+    headers = [match.get("headers", []) for match in rule["matches"]]
+    return [" and ".join(f"{one['name']}: {one['value']}" for one in wanted) for wanted in headers]
+
+
+def weights(rule: dict[str, Any]) -> dict[str, int]:
+    return {backend["name"]: backend["weight"] for backend in rule["backendRefs"]}
 
 
 def route_of(traffic: SetTraffic, **gateway_api: Any) -> dict[str, Any]:
@@ -27,8 +45,7 @@ def route_of(traffic: SetTraffic, **gateway_api: Any) -> dict[str, Any]:
 
 
 def backends(traffic: SetTraffic) -> list[dict[str, Any]]:
-    (rule,) = route_of(traffic)["spec"]["rules"]
-    found: list[dict[str, Any]] = rule["backendRefs"]
+    found: list[dict[str, Any]] = route_of(traffic)["spec"]["rules"][0]["backendRefs"]
     return found
 
 
@@ -131,3 +148,78 @@ def test_a_weight_that_is_not_said_counts_as_one() -> None:
     seen = GatewayApi().observe(routed(), Cluster(route), {})
     assert seen is not None
     assert seen.shares == {BLUE: 75, GREEN: 25}
+
+
+@given(stable=colours, weight=st.integers(0, 100))
+def test_callers_who_ask_for_stable_get_it_at_every_weight(stable: Colour, weight: int) -> None:
+    """By a rule of its own, which has one backend and so nothing to lose."""
+    _, to_stable = route_of(SetTraffic(stable=stable, attempt=1, candidate=stable.other, weight=weight))["spec"][
+        "rules"
+    ]
+    assert matched(to_stable) == ["x-model-variant: stable"]
+    assert weights(to_stable) == {f"fraud-{stable}": WHOLE}
+    assert variant(to_stable["backendRefs"][0]) == "stable"
+
+
+def test_the_header_by_which_callers_ask_for_stable_can_be_another_one() -> None:
+    traffic = SetTraffic(stable=BLUE, attempt=1)
+    _, to_stable = route_of(traffic, stableHeader={"header": "X-Safe", "value": "yes"})["spec"]["rules"]
+    assert matched(to_stable) == ["x-safe: yes"]
+
+
+def test_who_is_let_in_gets_the_candidate_and_who_is_excluded_stable() -> None:
+    traffic = SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=0, cohort=(INTERNAL, BETA), excluded=(BETA,))
+    by_weight, to_stable, let_in = GatewayApi().render(ringed(), traffic)[0]["spec"]["rules"]
+    assert matched(by_weight) == [""]
+    assert matched(to_stable) == ["x-model-variant: stable", "x-ring: beta"], "before the rule of the cohorts"
+    assert matched(let_in) == ["x-ring: internal", "x-ring: beta"]
+    assert weights(let_in) == {"fraud-blue": 1, "fraud-green": WHOLE - 1}
+    assert [variant(backend) for backend in let_in["backendRefs"]] == ["stable", "candidate"]
+
+
+@pytest.mark.parametrize("weight", [0, 50, 100])
+def test_a_rule_for_cohorts_is_known_to_the_proxy_before_and_after_anybody_is_let_in(weight: int) -> None:
+    """It matches what the rule before it takes."""
+    traffic = SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=weight)
+    *_, to_stable, let_in = GatewayApi().render(ringed(), traffic)[0]["spec"]["rules"]
+    assert let_in["matches"] == to_stable["matches"]
+    assert weights(let_in) == {"fraud-blue": 1, "fraud-green": WHOLE - 1}
+
+
+@pytest.mark.parametrize(
+    ("model", "traffic"),
+    [
+        (ringed(), SetTraffic(stable=BLUE, attempt=1)),
+        (routed(), SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=50)),
+    ],
+    ids=["nobody on trial", "no cohorts in the strategy"],
+)
+def test_there_is_no_rule_for_cohorts_without_need(model: Rollout, traffic: SetTraffic) -> None:
+    assert len(GatewayApi().render(model, traffic)[0]["spec"]["rules"]) == 2
+
+
+@given(
+    stable=colours,
+    cohort=st.sets(st.sampled_from([INTERNAL, BETA])),
+    excluded=st.sets(st.sampled_from([INTERNAL, BETA])),
+)
+def test_who_is_let_in_and_who_is_excluded_is_read_back(
+    stable: Colour, cohort: set[HeaderMatch], excluded: set[HeaderMatch]
+) -> None:
+    traffic = SetTraffic(
+        stable=stable, attempt=1, candidate=stable.other, cohort=tuple(cohort), excluded=tuple(excluded)
+    )
+    seen = GatewayApi().observe(ringed(), Cluster(live(GatewayApi().render(ringed(), traffic)[0])), {})
+    assert seen is not None
+    assert seen.cohorts.get(stable.other, frozenset()) == cohort - excluded, "excluded ones get nothing"
+    assert not seen.cohorts.get(stable)
+    assert seen.excluded == excluded
+
+
+def test_what_others_write_into_the_route_is_read_as_it_is() -> None:
+    route = live(route_of(SetTraffic(stable=BLUE, attempt=1)))
+    matches = [{"headers": [{"name": "X-Odd", "value": "ö\n"}, {"name": "y", "value": " "}]}]
+    route["spec"]["rules"][1] = {"matches": matches}
+    seen = GatewayApi().observe(routed(), Cluster(route), {})
+    assert seen is not None
+    assert {one.header for one in seen.excluded} == {"x-odd", "y"}

@@ -28,7 +28,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.status = 200
         self.body = json.dumps(PREDICTION)
-        self.requests: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[tuple[dict[str, str], dict[str, Any]]] = []
         self.connections: set[tuple[str, int]] = set()
         self.gate = threading.Event()
         self.gate.set()
@@ -44,7 +44,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.requests.append((self.headers["Host"], body))
+        self.server.requests.append((dict(self.headers), body))
         self.server.connections.add(self.client_address)
         self.server.gate.wait(10)
         answer = self.server.body.encode()
@@ -70,14 +70,15 @@ def server() -> Iterator[Server]:
 
 
 def test_sends_as_many_as_it_is_told_to_and_counts_all(server: Server) -> None:
-    with Load(server.url, host="digits.example.com", rate=500, requests=50, seconds=30) as load:
+    headers = {"x-ring": "internal", "x-team": "a b"}
+    with Load(server.url, host="digits.example.com", headers=headers, rate=500, requests=50, seconds=30) as load:
         answers = load.wait(timeout=30)
     assert len(answers) == len(server.requests) == 50
     assert {(answer.status, answer.variant, answer.version, answer.error) for answer in answers} == {
         (200, "candidate", "1.0.0", "")
     }
-    host, body = server.requests[0]
-    assert host == "digits.example.com"
+    sent, body = server.requests[0]
+    assert {"Host": "digits.example.com", **headers}.items() <= sent.items()
     assert body["inputs"][0]["shape"] == [1, 64]
     assert len(body["inputs"][0]["data"]) == 64
 
