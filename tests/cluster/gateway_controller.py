@@ -64,13 +64,21 @@ def _objects(gateway_class: str, namespace: str) -> list[dict[str, Any]]:
 
 
 def _accept_until(api: CustomObjectsApi, namespace: str, stop: threading.Event) -> None:
-    ask = api.list_cluster_custom_object
     while not stop.is_set():
-        routes: Any = Watch()  # type: ignore[no-untyped-call]
-        for event in routes.stream(ask, _GROUP, _VERSION, "httproutes", timeout_seconds=1):
-            route = event["object"]
-            if event["type"] != "DELETED" and _is_ours(route, namespace) and not _is_accepted(route):
-                _accept(api, route)
+        try:
+            _accept_for_a_while(api, namespace)
+        except ApiException as error:
+            if error.status < 500:
+                raise
+            # A busy API server may not get a watch going in time; the next one begins with all routes again.
+
+
+def _accept_for_a_while(api: CustomObjectsApi, namespace: str) -> None:
+    routes: Any = Watch()  # type: ignore[no-untyped-call]
+    for event in routes.stream(api.list_cluster_custom_object, _GROUP, _VERSION, "httproutes", timeout_seconds=5):
+        route = event["object"]
+        if event["type"] != "DELETED" and _is_ours(route, namespace) and not _is_accepted(route):
+            _accept(api, route)
 
 
 def _is_ours(route: dict[str, Any], namespace: str) -> bool:

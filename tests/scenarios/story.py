@@ -317,6 +317,16 @@ class Story(Rollout):
         routes = self.all("httproutes")
         return weights_in(routes[0]) if routes else {}
 
+    def led_by_header(self, cohort: Mapping[str, str]) -> set[str]:
+        """The Services that the HTTPRoute leads requests with a header to; empty when it looks at no such header."""
+        return {
+            backend["name"]
+            for route in self.all("httproutes")
+            for rule in route["spec"]["rules"]
+            if any(_names(match, cohort) for match in rule["matches"])
+            for backend in rule["backendRefs"]
+        }
+
     def selects(self) -> str | None:
         """The colour that the Service selects; "both" for both, None as long as there is no Service."""
         for service in self.all("services"):
@@ -415,6 +425,11 @@ def condition_of(status: Object, kind: str) -> Condition:
 def _record_of(asked: Object, status: Object) -> Object | None:
     """What a status says of a RolloutAction."""
     return next((one for one in status.get("actions", []) if one["uid"] == asked["metadata"]["uid"]), None)
+
+
+def _names(match: Object, cohort: Mapping[str, str]) -> bool:
+    wanted = (cohort["header"], cohort["value"])
+    return any((header["name"], header["value"]) == wanted for header in match.get("headers", []))
 
 
 def _selector_of(part: Object) -> str:

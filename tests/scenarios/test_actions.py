@@ -315,3 +315,15 @@ def test_deleting_a_rollout_on_a_gradual_way_back_leaves_stable_with_everything(
     story.delete()
     assert story.weights()[before["colour"]] == 100
     assert {one["metadata"]["name"] for one in story.all("deployments")} == {f"scorer-{before['colour']}"}
+
+
+def test_an_excluded_cohort_stays_on_stable_until_it_is_included_again(story: Story) -> None:
+    before = story.begin(strategy=ENDLESS)
+    story.apply("2.0.0")
+    story.enters("canary-50")
+    bank = {"header": "x-tenant", "value": "bank"}
+    story.asks("Exclude", cohort=bank)
+    story.eventually(lambda: story.led_by_header(bank) == {f"scorer-{before['colour']}"}, "the cohort to be excluded")
+    assert set(story.weights().values()) == {50}, "all others are split as before"
+    story.asks("Include", cohort=bank)
+    story.eventually(lambda: story.led_by_header(bank) == set(), "the cohort to be like all others")
