@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.progress import track
 
 import testbed
+from stack.exporter import Exporter
 from stack.operator_process import OperatorProcess, apply_crds, eventually, grant, running
 from testbed.progress import console, say, step
 from testbed.waiting import tail
 
-from .exporter import Exporter
 from .fleet import STABLE, Fleet
 from .latency import POLL_SECONDS, Stopwatch
 from .report import Breaches, Report

@@ -6,11 +6,10 @@ from typing import Any
 from kubernetes.client import ApiClient, CustomObjectsApi
 
 import testbed
+from stack.exporter import Exporter
 from stack.history import Object
 from stack.operator_process import eventually
 from stack.rollout import Rollout
-
-from .exporter import Exporter
 
 NAMESPACE = "default"
 STABLE = "1.0.0"

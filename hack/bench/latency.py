@@ -10,10 +10,10 @@ import httpx
 from kubernetes.client import ApiClient, CustomObjectsApi
 
 from stack import History
+from stack.exporter import SCRAPE_SECONDS, Exporter
 from stack.history import Object
 from stack.rollout import Rollout
 
-from .exporter import SCRAPE_SECONDS, Exporter
 from .fleet import NAMESPACE, ROUTES
 
 POLL_SECONDS = 0.5
@@ -60,7 +60,7 @@ class Stopwatch:
             reaction = begin()
             time.sleep(random.uniform(0, SCRAPE_SECONDS))  # noqa: S311
             failing = time.time()
-            self._exporter.fail(candidate)
+            self._exporter.fail(NAMESPACE, candidate)
             visible = self._ask_for_failures(candidate, every=_PROBE_SECONDS)
             if reaction:
                 reaction.result()
@@ -73,7 +73,7 @@ class Stopwatch:
 
     def _ask_for_failures(self, candidate: str, *, every: float) -> float:
         """When Prometheus was asked for failures of a candidate and, for the first time, knew of some."""
-        query = {"query": self._exporter.failures_of(candidate)}
+        query = {"query": self._exporter.failures_of(NAMESPACE, candidate)}
         for _ in range(round(30 / every)):
             asked = time.time()
             answer = self._prometheus.get("/api/v1/query", params=query).raise_for_status()

@@ -32,11 +32,23 @@ class NotReachedError(AssertionError):
 class History:
     """All states of an object, in order. Nothing is lost between two waits: they look at what came since, too."""
 
-    def __init__(self, client: ApiClient, *, group: str, version: str, plural: str, namespace: str, name: str) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        *,
+        group: str,
+        version: str,
+        plural: str,
+        namespace: str,
+        name: str,
+        tell: Callable[[Object | None], None] = lambda _: None,
+    ) -> None:
+        """A watch that begins with the context; `tell` is called with each state as soon as it is heard of."""
         self._what = f"{plural}/{name}"
         self._objects = CustomObjectsApi(client)
         self._where: dict[str, Any] = {"group": group, "version": version, "plural": plural, "namespace": namespace}
         self._selector = f"metadata.name={name}"
+        self._tell = tell
         self._states: list[State] = []
         self._told = threading.Condition()
         self._stopped = threading.Event()
@@ -69,14 +81,18 @@ class History:
         """The object as last heard of."""
         return self._states[-1].object if self._states else None
 
-    def wait(self, reached: Callable[[Object | None], bool], *, what: str, timeout: float) -> State:
+    def wait(
+        self, reached: Callable[[Object | None], Any], *, what: str, timeout: float, since: State | None = None
+    ) -> State:
         """The first state for which the condition holds, among those so far and those to come.
+
+        Those before `since` are passed over.
 
         Raises:
             NotReachedError: there was none within `timeout` seconds.
         """
         deadline = time.monotonic() + timeout
-        seen = 0
+        seen = self._position_of(since) if since else 0
         with self._told:
             while True:
                 for state in self._states[seen:]:
@@ -86,6 +102,9 @@ class History:
                 self.check()
                 if not self._told.wait(timeout=deadline - time.monotonic()):
                     raise NotReachedError(f"not within {timeout:g} s: {what}")
+
+    def _position_of(self, wanted: State) -> int:
+        return next(position for position, state in enumerate(self._states) if state is wanted)
 
     def _follow(self) -> None:
         try:
@@ -119,6 +138,7 @@ class History:
         return str(self._changes.resource_version or version)
 
     def _note(self, found: Object | None) -> None:
+        self._tell(found)
         with self._told:
             self._states.append(State(time.time(), found))
             self._told.notify_all()

@@ -61,7 +61,7 @@ class Served:
         self._open = ExitStack()
 
     @property
-    def _key(self) -> dict[str, str]:
+    def _key(self) -> dict[str, Any]:
         return {"namespace": self.namespace, "name": NAME}
 
     @property

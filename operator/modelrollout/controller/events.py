@@ -5,6 +5,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 from modelrollout.api.base import API_VERSION, GROUP
@@ -24,7 +25,10 @@ _LONGEST_NOTE = 1024
 
 
 class EventRecorder:
-    """Posts events one after another. The same of an attempt within ten minutes is left out: effects are repeated."""
+    """Posts events one after another. The same again, with nothing in between and within ten minutes, is left out.
+
+    Something that comes and goes would fill the cluster. But what happens a second time is told a second time.
+    """
 
     def __init__(
         self,
@@ -39,17 +43,20 @@ class EventRecorder:
         self._metrics = metrics
         self._now = now
         self._backlog: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_BACKLOG)
-        self._told: OrderedDict[tuple[str, int, Emit], datetime] = OrderedDict()
+        self._last: OrderedDict[str, tuple[int, Emit, datetime]] = OrderedDict()
+        """Of each rollout, what was told last, of which attempt and when."""
+        self._numbers = count()
 
     def emit(self, metadata: Mapping[str, Any], event: Emit, *, attempt: int) -> None:
         """Log an event about the rollout and queue it; never waits, and drops it when too many are queued."""
-        subject, now = (metadata["uid"], attempt, event), self._now()
-        if now - self._told.get(subject, datetime.min.replace(tzinfo=UTC)) < _SAME_AGAIN_AFTER:
+        uid, now = metadata["uid"], self._now()
+        before = self._last.get(uid)
+        if before and before[:2] == (attempt, event) and now - before[2] < _SAME_AGAIN_AFTER:
             return
-        self._told[subject] = now
-        self._told.move_to_end(subject)
-        if len(self._told) > _REMEMBERED:
-            self._told.popitem(last=False)
+        self._last[uid] = (attempt, event, now)
+        self._last.move_to_end(uid)
+        if len(self._last) > _REMEMBERED:
+            self._last.popitem(last=False)
         level = logging.INFO if event.type == "Normal" else logging.WARNING
         RolloutLog(_log, key_of({"metadata": metadata}), attempt).log(level, "%s: %s", event.reason, event.message)
         self._metrics.transitions.labels(event.reason).inc()
@@ -79,7 +86,7 @@ class EventRecorder:
             _log.warning("%d events were not posted before the end", self._backlog.qsize())
 
     def _manifest(self, metadata: Mapping[str, Any], event: Emit, now: datetime) -> dict[str, Any]:
-        unique = f"{metadata['name']}.{int(now.timestamp() * 1e6):x}{len(self._told):04x}"
+        unique = f"{metadata['name']}.{int(now.timestamp() * 1e6):x}{next(self._numbers):04x}"
         return {
             "apiVersion": EVENTS.api_version,
             "kind": EVENTS.kind,

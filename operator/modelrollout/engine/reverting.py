@@ -42,7 +42,7 @@ def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
     stuck = record is not None and bool(record.fingerprint)
     done = evolve(status, phase=Phase.REVERTED if stuck else Phase.IDLE, candidate=None, left_at=None)
     served = f"version {status.stable.version} serves all requests" if status.stable else "nothing serves yet"
-    told = normal(Reason.REVERTED, f"Version {candidate.version} is taken back; {served}")
+    told = normal(Reason.REVERTED, f"Attempt {candidate.attempt}: version {candidate.version} is taken back; {served}")
     return Move(status=done, events=(told,), moved=True)
 
 

@@ -75,6 +75,15 @@ async def test_the_same_again_within_ten_minutes_is_left_out(
     assert len({event["metadata"]["name"] for event in api.events}) == 3
 
 
+async def test_what_happens_a_second_time_is_told_a_second_time(recorder: EventRecorder, api: FakeApi) -> None:
+    paused, resumed = (Emit(type="Normal", reason="ActionApplied", message=text) for text in ("paused", "resumed"))
+    for event in (paused, resumed, paused, resumed):
+        recorder.emit(subject(), event, attempt=2)
+    await recorder.drain(seconds=5)
+    assert [event["note"] for event in api.events] == ["paused", "resumed", "paused", "resumed"]
+    assert len({event["metadata"]["name"] for event in api.events}) == 4
+
+
 async def test_the_same_of_another_attempt_is_told(recorder: EventRecorder, api: FakeApi) -> None:
     recorder.emit(subject(), PROMOTED, attempt=2)
     recorder.emit(subject(), PROMOTED, attempt=3)

@@ -74,6 +74,21 @@ def test_it_tells_of_every_state(client: ApiClient) -> None:
         route.check()
 
 
+def test_what_was_before_a_state_is_passed_over_if_that_is_wanted(client: ApiClient) -> None:
+    with history(client) as route:
+        changed = route.wait(lambda found: found == CHANGED, what="the change", timeout=10)
+        assert route.wait(bool, what="any object", timeout=1).object == ROUTE
+        assert route.wait(bool, what="any object", timeout=1, since=changed) is changed
+
+
+def test_each_state_is_told_as_soon_as_it_is_heard_of(client: ApiClient) -> None:
+    told: list[Any] = []
+    watch: dict[str, Any] = {"group": "g", "version": "v1", "plural": "httproutes", "namespace": "ml"}
+    with History(client, **watch, name="digits", tell=told.append) as route:
+        route.wait(lambda found: found == CHANGED, what="the change", timeout=10)
+        assert told == [ROUTE, CHANGED]
+
+
 def test_its_end_is_waited_for_and_is_no_failure(client: ApiClient) -> None:
     with history(client) as route:
         route.wait(lambda found: found == CHANGED, what="the change", timeout=10)

@@ -26,29 +26,42 @@ class Exporter(Collector):
 
     def __init__(self) -> None:
         self._pods: dict[str, dict[str, str]] = {}
-        """Labels of the pod of each colour, by the name of the colour's Service."""
+        """Labels of the pod of each colour, by namespace and name of the colour's Service."""
         self._answers: dict[str, dict[str, float]] = {}
         """Requests by status code. MLServer has no series of a code before its first answer."""
+        self._failing: set[str] = set()
 
     def begin(self, namespace: str, rollout: str, part: Mapping[str, Any]) -> None:
         """A version, as the status of its rollout names it, gets requests from now on and answers them well."""
         colour, attempt, version = (str(part[field]) for field in ("colour", "attempt", "version"))
-        service = f"{rollout}-{colour}"
+        service, key = f"{rollout}-{colour}", f"{namespace}/{rollout}-{colour}"
         on_pod = {NAME: rollout, COLOUR: colour, ATTEMPT: attempt, VERSION: version}
-        self._answers[service] = {_GOOD: 0.0}
-        self._pods[service] = {
+        self._failing.discard(key)
+        self._answers[key] = {_GOOD: 0.0}
+        self._pods[key] = {
             "namespace": namespace,
             "pod": f"{service}-{attempt}",
             **{sanitized(label): value for label, value in on_pod.items()},
         }
 
-    def fail(self, service: str) -> None:
+    def fail(self, namespace: str, service: str) -> None:
         """From now on every request to a colour fails."""
-        self._answers[service][_FAILED] = _BURST
+        key = f"{namespace}/{service}"
+        self._answers[key].setdefault(_FAILED, _BURST)
+        self._failing.add(key)
 
-    def failures_of(self, service: str) -> str:
+    def recover(self, namespace: str, service: str) -> None:
+        """From now on every request to a colour is answered well again."""
+        self._failing.discard(f"{namespace}/{service}")
+
+    def fall_silent(self, namespace: str, service: str) -> None:
+        """The pods of a colour are scraped no more, until it begins anew."""
+        self._pods.pop(f"{namespace}/{service}", None)
+
+    def failures_of(self, namespace: str, service: str) -> str:
         """PromQL that yields something once Prometheus knows of a failure."""
-        return f'rest_server_requests_total{{pod="{self._pods[service]["pod"]}",status_code="{_FAILED}"}}'
+        pod = self._pods[f"{namespace}/{service}"]["pod"]
+        return f'rest_server_requests_total{{namespace="{namespace}",pod="{pod}",status_code="{_FAILED}"}}'
 
     def collect(self) -> Iterator[Metric]:
         """One scrape; see `prometheus_client.registry.Collector`."""
@@ -58,11 +71,11 @@ class Exporter(Collector):
         up = GaugeMetricFamily("up", "The pod was scraped.", labels=of_pod)
         requests = CounterMetricFamily("rest_server_requests", "Requests.", labels=of_request)
         durations = HistogramMetricFamily("rest_server_request_duration_seconds", "Durations.", labels=of_request)
-        for service, labels in pods.items():
+        for key, labels in pods.items():
             up.add_metric([*labels.values()], 1)
-            answers = self._answers[service]
-            answers[_FAILED if _FAILED in answers else _GOOD] += _REQUESTS_A_SCRAPE
-            for code, count in answers.items():
+            answers = self._answers[key]
+            answers[_FAILED if key in self._failing else _GOOD] += _REQUESTS_A_SCRAPE
+            for code, count in answers.copy().items():
                 values = [*labels.values(), "POST", "/v2/models/scorer/infer", code]
                 requests.add_metric(values, count)
                 durations.add_metric(values, [(edge, count) for edge in _EDGES], sum_value=0.0)

@@ -1,0 +1,75 @@
+"""The end of a ModelRollout, and what comes after it."""
+
+from scenarios.story import ENDLESS, Story, canary
+
+FIRST = ("AttemptStarted", "Promoted")
+
+
+def test_deleting_a_rollout_leaves_its_version_serving(story: Story) -> None:
+    stable = story.begin()
+    story.route_leads_to(stable)
+    pods = story.uids(stable)
+    story.delete()
+    assert "ownerReferences" not in story.deployment(stable)["metadata"]
+    assert story.weights()[stable["colour"]] == 100
+    assert story.selects() == stable["colour"]
+    assert story.uids(stable) == pods
+
+
+def test_deleting_a_rollout_with_the_policy_delete_leaves_nothing(story: Story) -> None:
+    story.begin(deletionPolicy="Delete")
+    story.delete()
+    for kind in ("deployments", "services", "httproutes"):
+        story.eventually(lambda kind=kind: not story.all(kind), f"all {kind} to be deleted")
+
+
+def test_deleting_a_rollout_in_mid_stage_takes_the_candidate_back_first(story: Story) -> None:
+    before = story.begin(strategy=ENDLESS)
+    routes, stable_pods = story.watch_routes(), story.watch_pods_of(before)
+    story.apply("2.0.0")
+    candidate = story.enters("canary-50")["candidate"]
+    story.delete()
+    assert [given[before["colour"]] for given in routes.given()] == [100, 50, 100]
+    assert stable_pods.least() == 2
+    names = {one["metadata"]["name"] for one in story.all("deployments")}
+    assert names == {f"scorer-{before['colour']}"}, f"nothing is left of {candidate['version']}"
+
+
+def test_deleted_and_made_anew_it_goes_on_with_what_serves(story: Story) -> None:
+    before = story.begin()
+    story.route_leads_to(before)
+    pods = story.uids(before)
+    story.delete()
+    after = story.begin("1.0.0")
+    assert (after["colour"], after["attempt"]) == (before["colour"], before["attempt"])
+    assert story.uids(after) == pods
+    story.tells(*FIRST, "Adopted")
+
+
+def test_made_anew_with_another_version_it_goes_there_by_stages(story: Story) -> None:
+    before = story.begin()
+    story.route_leads_to(before)
+    stable_pods = story.watch_pods_of(before)
+    story.delete()
+    story.apply("2.0.0")
+    assert story.serves("2.0.0")["attempt"] == 2
+    assert stable_pods.least() == 2
+    story.tells(*FIRST, "Adopted", "AttemptStarted", "StageEntered", "StageEntered", "Promoted")
+
+
+def test_made_anew_with_a_bad_version_it_goes_back_to_what_served(story: Story) -> None:
+    before = story.begin()
+    story.route_leads_to(before)
+    story.delete()
+    story.is_bad("2.0.0")
+    story.apply("2.0.0", strategy=canary(20, 100))
+    story.is_taken_back("2.0.0", "SLOBreached")
+    assert story.status()["stable"]["attempt"] == before["attempt"]
+    story.route_leads_to(before)
+
+
+def test_a_namespace_can_be_deleted_in_mid_stage(story: Story) -> None:
+    story.begin(strategy=ENDLESS)
+    story.apply("2.0.0")
+    story.enters("canary-50")
+    story.bed.kubectl("delete", "namespace", story.namespace, "--timeout=120s")
