@@ -11,7 +11,7 @@
   verbs: [update]
 - apiGroups: [modelrollout.io]
   resources: [rolloutreports]
-  verbs: [list, create, patch, delete]
+  verbs: [get, list, create, patch, delete]
 # To own objects (deletionPolicy: Delete) where the API server asks for the right to block the deletion of their owner.
 - apiGroups: [modelrollout.io]
   resources: [modelrollouts/finalizers]

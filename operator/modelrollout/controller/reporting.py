@@ -8,10 +8,12 @@ that is under way is written once more, which changes nothing.
 from contextlib import suppress
 
 from modelrollout.api.labels import NAME
+from modelrollout.api.manifests import fence_of, fenced, unless_there
+from modelrollout.api.objects import Manifest
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import AttemptRecord
 from modelrollout.controller.client import KubeApi, NotFoundError, RefusedError
-from modelrollout.controller.kinds import ROLLOUT_REPORTS, Key
+from modelrollout.controller.kinds import ROLLOUT_REPORTS, Key, key_of
 from modelrollout.records import report
 
 
@@ -34,19 +36,26 @@ class Reports:
     async def write(self, rollout: Rollout, record: AttemptRecord) -> None:
         """Write the report of an attempt; at its end, those that are too many go.
 
-        Whoever is in its place gives way: nobody else is to write reports.
+        Whoever is in its place gives way: nobody else is to write reports. It is written onto what is there now, so
+        that a write which arrives when another operator has long gone on does not take entries away.
 
         Raises:
             ApiError: it could not be written.
         """
         key = Key(rollout.namespace, rollout.name)
+        manifest = report.render(rollout, record)
         try:
-            await self._api.apply(report.render(rollout, record), force=True)
+            await self._api.apply(await self._onto_what_is_there(manifest), force=True)
         except NotFoundError as error:
             raise RefusedError(str(error)) from error
         if record.ended:
             await self._remove_surplus(key)
         self._written.setdefault(key, {})[record.attempt] = record.entries
+
+    async def _onto_what_is_there(self, manifest: Manifest) -> Manifest:
+        with suppress(NotFoundError):
+            return fenced(manifest, fence_of(await self._api.get(ROLLOUT_REPORTS, key_of(manifest))))
+        return unless_there(manifest)
 
     async def _remove_surplus(self, key: Key) -> None:
         selector = f"{ROLLOUT_REPORTS.selector},{NAME}={key.name}"

@@ -98,7 +98,7 @@ def _kept(snapshot: Snapshot, now: datetime) -> list[ActionRecord]:
 
 def _told(asked: Asked, answer: _Answer) -> Emit:
     why = f" ({asked.spec.reason})" if asked.spec.reason else ""
-    text = f"{asked.spec.by} asked for {asked.spec.action}{why}: {answer.message}"
+    text = f"{asked.spec.by} asked for {asked.spec.action} by {asked.name}{why}: {answer.message}"
     if isinstance(answer, _Refused):
         return warning(Reason.ACTION_REFUSED, text)
     return normal(Reason.ACTION_APPLIED, text)

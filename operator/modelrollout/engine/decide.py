@@ -8,7 +8,7 @@ from modelrollout.engine.actions import answers, hear
 from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.conditions import report
 from modelrollout.engine.deleting import deleting, drains_first, taking_back
-from modelrollout.engine.effects import AddFinalizer, Decision, Emit, Watch
+from modelrollout.engine.effects import AddFinalizer, Decision, Effect, Emit, Watch, WriteStatus
 from modelrollout.engine.history import with_history
 from modelrollout.engine.idle import idle
 from modelrollout.engine.move import Move
@@ -39,7 +39,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     move = _move_on(noted, now)
     status, told = report(noted, move, now)
     status = reports_noted(snapshot, with_history(noted, status))
-    effects = (*effects_for(snapshot, status, now), *answers(snapshot, status), *move.events, *told)
+    effects = _told_once_written(effects_for(snapshot, status, now), (*answers(snapshot, status), *move.events, *told))
     return Decision(
         effects=(*effects, *reports(snapshot, status, effects)),
         wake_at=_wake_at(move, now),
@@ -52,6 +52,12 @@ def _is_about_to_know(snapshot: Snapshot) -> bool:
     """What the template names is being read, and nothing is under way that cannot wait for it."""
     is_being_read = snapshot.copied is not None and snapshot.copied.trouble == ""
     return is_being_read and not snapshot.deleting and snapshot.status.phase in (Phase.IDLE, Phase.REVERTED)
+
+
+def _told_once_written(effects: list[Effect], told: tuple[Effect, ...]) -> tuple[Effect, ...]:
+    """People hear of a transition as soon as it is written down: a crash in what follows must not keep it from them."""
+    written = next((at for at, effect in enumerate(effects, start=1) if isinstance(effect, WriteStatus)), len(effects))
+    return (*effects[:written], *told, *effects[written:])
 
 
 def _move_on(snapshot: Snapshot, now: datetime) -> Move:

@@ -49,7 +49,7 @@ async def test_what_is_asked_for_is_done_and_answered(scene: Scene) -> None:
     assert answer(scene)["outcome"] == "Applied"
     assert scene.status()["lastRevert"]["message"] == "ada asked for it: wrong data"
     assert scene.weights() == [100, 0]
-    assert "ada asked for Abort (wrong data)" in await scene.note("ActionApplied")
+    assert "ada asked for Abort by hurry (wrong data)" in await scene.note("ActionApplied")
 
 
 async def test_what_cannot_be_done_is_answered_with_the_reason(scene: Scene) -> None:

@@ -82,6 +82,8 @@ class World:
     asked: list[Asked] = field(default_factory=list)
     """RolloutActions that were not told yet what became of them."""
     answered: list[fx.AnswerAction] = field(default_factory=list)
+    heard: set[str] = field(default_factory=set)
+    """Actions that a status has told of; it may have been lost since."""
     guarded: bool = True
     finalizer: bool = False
     deleting: bool = False
@@ -290,7 +292,7 @@ class World:
             self.recorded.pop(attempt, None)
 
     def _answer(self, effect: fx.AnswerAction) -> None:
-        assert any(record.uid == effect.uid for record in self.status.actions), "answered before it was written down"
+        assert effect.uid in self.heard, "answered before it was written down"
         if any(asked.uid == effect.uid for asked in self.asked):
             self.answered.append(effect)
         self.asked = [asked for asked in self.asked if asked.uid != effect.uid]
@@ -300,6 +302,7 @@ class World:
             raise ConflictError
         if status != self.status:
             self._note_history(status)
+            self.heard |= {record.uid for record in status.actions}
             self.status, self.status_version = status, self.status_version + 1
         if status.stable:
             self.proven.add(status.stable.attempt)

@@ -70,7 +70,7 @@ class RolloutMachine(RuleBasedStateMachine):
     plan: dict[str, Any]
     version = "1.0.0"
     paused = False
-    stale: tuple[Snapshot, int] | None = None
+    stale: tuple[Snapshot, int, tuple[Verdict, bool]] | None = None
 
     @initialize(plan=plans(), copied=st.sampled_from([None, Copied(digests={"ConfigMap/settings": "a"})]))
     def create(self, plan: dict[str, Any], copied: Copied | None) -> None:
@@ -188,21 +188,25 @@ class RolloutMachine(RuleBasedStateMachine):
 
     @rule()
     def look_now_act_later(self) -> None:
-        self.stale = self.world.snapshot(), self.world.status_version
+        said = self.world.verdict, self.world.looking
+        self.stale = self.world.snapshot(), self.world.status_version, said
 
     @precondition(lambda self: self.stale is not None)
     @rule()
     def act_on_a_stale_view(self) -> None:
         """A deposed leader, or a cache that lags: it may repeat a step or make things safer, nothing else."""
         assert self.stale
-        seen, version = self.stale
+        seen, version, said = self.stale
         self.stale, known = None, dict(self.world.reported)
-        self._checked(lambda: self.world.carry_out(seen, version), seen.spec)
+        self._checked(lambda: self.world.carry_out(seen, version), seen.spec, said)
         self.world.reported = known  # what another operator has written is not known to this one
 
-    def _checked(self, act: Any, seen: ModelRolloutSpec | None = None) -> None:
+    def _checked(
+        self, act: Any, seen: ModelRolloutSpec | None = None, said: tuple[Verdict, bool] | None = None
+    ) -> None:
+        """What was seen of the spec and said by Prometheus counts as of the view that is acted on."""
         before = self.world.status
-        verdict, looking = self.world.verdict, self.world.looking
+        verdict, looking = said or (self.world.verdict, self.world.looking)
         act()
         self._check_stage_order(before, seen or self.world.spec)
         self._check_silence(before, verdict, looking)
@@ -307,6 +311,7 @@ class RolloutMachine(RuleBasedStateMachine):
             proven=set(world.proven),
             asked=list(world.asked),
             answered=list(world.answered),
+            heard=set(world.heard),
             cohorts=dict(world.cohorts),
             reports=dict(world.reports),
             reported=dict(world.reported),

@@ -96,12 +96,12 @@ def used(*, cluster_wide: bool, secrets: bool = False) -> Iterator[tuple[str, st
     verbs: dict[kinds.Kind, tuple[str, ...]] = dict.fromkeys(kinds.WATCHED, ("list", "watch"))
     verbs |= dict.fromkeys(kinds.CHILDREN, ("get", "list", "watch", "create", "patch", "delete"))
     verbs |= {kinds.MODEL_ROLLOUTS: ("get", "list", "watch", "patch"), kinds.PODS: ("list",), kinds.EVENTS: ("create",)}
-    verbs |= {kinds.ROLLOUT_REPORTS: ("list", "create", "patch", "delete")}
+    verbs |= {kinds.ROLLOUT_ACTIONS: ("get", "list", "watch")}
+    verbs |= {kinds.ROLLOUT_REPORTS: ("get", "list", "create", "patch", "delete")}
     for kind, wanted in verbs.items():
         if (kind.namespaced or cluster_wide) and (secrets or kind is not kinds.SECRETS):
             yield from ((kind.group, kind.plural, verb) for verb in wanted)
-    yield from ((kinds.MODEL_ROLLOUTS.group, "rolloutactions", verb) for verb in ("get", "list", "watch"))
-    yield (kinds.MODEL_ROLLOUTS.group, "rolloutactions/status", "patch")
+    yield (kinds.MODEL_ROLLOUTS.group, "rolloutactions/status", "update")
     yield (kinds.MODEL_ROLLOUTS.group, "modelrollouts/status", "update")
     yield (kinds.MODEL_ROLLOUTS.group, "modelrollouts/finalizers", "update")
     if cluster_wide:  # kopf looks which kinds there are
@@ -147,7 +147,7 @@ def test_the_operator_may_do_what_it_does_and_nothing_else() -> None:
 
 def test_it_may_touch_secrets_only_where_it_is_to_copy_them() -> None:
     objects = rendered(copies={"secrets": True})
-    (role,) = of_kind(objects, "ClusterRole")
+    role = named(objects, "ClusterRole", "modelrollout")
     assert granted(role["rules"]) == set(used(cluster_wide=True, secrets=True))
     assert "--copy-secrets" in arguments(objects)
     assert "--copy-secrets" not in arguments(rendered())
