@@ -107,13 +107,13 @@ def _told(asked: Asked, answer: _Answer) -> Emit:
 def _answer(snapshot: Snapshot, asked: Asked, now: datetime) -> _Answer:
     """An action is for the attempt that was seen; only the kill switch works whatever has happened since.
 
-    Who consents has to be who they say. What else is asked for was allowed by whoever may create RolloutActions.
+    Who approves has to be who they say. What else is asked for was allowed by whoever may create RolloutActions.
     """
     spec, attempt = asked.spec, snapshot.status.attempt
     if spec.attempt != attempt and spec.action is not ActionKind.KILL:
         return _Refused(f"it was asked of attempt {spec.attempt}, and the newest one is {attempt}")
     is_checked = snapshot.guarded_since is not None and asked.created >= snapshot.guarded_since
-    if spec.action in (ActionKind.APPROVE, ActionKind.SIGN_OFF) and not is_checked:
+    if spec.action is ActionKind.APPROVE and not is_checked:
         return _Refused(UNGUARDED)
     return _VERBS[spec.action](snapshot, spec, now)
 
