@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 import pytest
-from kubernetes.client import ApiClient, CoreV1Api, V1Namespace, V1ObjectMeta
+from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi, V1Namespace, V1ObjectMeta
 from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
 
@@ -37,6 +37,9 @@ def namespace(client: ApiClient) -> Iterator[str]:
     core = CoreV1Api(client)
     name = core.create_namespace(V1Namespace(metadata=V1ObjectMeta(generate_name="test-"))).metadata.name
     yield name
+    # For a while after a kind was installed, the end of a namespace leaves its objects behind.
+    rollouts = CustomObjectsApi(client)
+    rollouts.delete_collection_namespaced_custom_object("modelrollout.io", "v1alpha1", name, "modelrollouts")
     core.delete_namespace(name)
 
 
