@@ -18,7 +18,7 @@ down: .venv/ready ## Take everything down that demo and test have left up
 	@$(PY) -m testbed down --all
 
 .PHONY: test
-test: lint types unit cluster scenarios e2e ## Run everything: lint, types, unit, cluster, scenario and end-to-end tests
+test: lint types unit cluster e2e ## Run lint, types, unit, cluster and end-to-end tests
 
 .PHONY: lint
 lint: .venv/ready ## Check style, layers and that generated files are up to date
@@ -37,7 +37,7 @@ unit: .venv/ready ## Test the parts that need no cluster
 
 .PHONY: cluster
 cluster: .venv/ready ## Test against a real API server (and Prometheus) with simulated nodes
-	@$(PY) -m pytest tests/cluster -n 2 --dist loadfile -q
+	@$(PY) -m pytest tests/cluster -q
 
 .PHONY: scenarios
 scenarios: .venv/ready ## Tell what people and clusters do to a rollout, on a real API server, many stories at once
