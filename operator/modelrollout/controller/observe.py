@@ -100,7 +100,8 @@ class Observer:
         workloads = self._workloads(key, metadata["generation"])
         warmed, warm_up_error = self._warmed(key, metadata["generation"], status)
         lasting, passing = self._route_obstacles(key, rollout, owner)
-        found = self._preflights.result(key, preflight_subject(rollout, status))
+        # What was found in the way of a candidate goes with it.
+        found = self._preflights.result(key, preflight_subject(rollout, status)) if status.candidate else None
         return Snapshot(
             name=key.name,
             namespace=key.namespace,

@@ -23,7 +23,7 @@ def report(snapshot: Snapshot, move: Move, now: datetime) -> tuple[ModelRolloutS
         _ready(snapshot, status, move.waiting),
         _progressing(status, move.waiting),
         _stalled(status, move.waiting),
-        *_preflight(snapshot),
+        *_preflight(snapshot, status),
     ]
     spoken_of = {condition.type for condition in wanted}
     # what was found in the way of a candidate goes with it
@@ -90,15 +90,20 @@ def _stalled(status: ModelRolloutStatus, waiting: Waiting | None) -> Condition:
     return _condition(STALLED, _FALSE, Reason.NO_PROBLEM, "")
 
 
-def _preflight(snapshot: Snapshot) -> list[Condition]:
-    """One condition for each kind of obstacle; MetricsReady only says yes once somebody has looked."""
+def _preflight(snapshot: Snapshot, status: ModelRolloutStatus) -> list[Condition]:
+    """One condition for each kind of obstacle; MetricsReady only says yes once somebody has looked.
+
+    It speaks of a candidate, and goes with it: only the process that has looked knows, and the next one, or another
+    beside it, must find nothing to write.
+    """
     first = _first_of_each(snapshot.obstacles)
+    looked = status.candidate is not None and snapshot.preflighted
     return [
         _condition(kind, _FALSE, first[kind].reason, _all_messages(kind, snapshot.obstacles))
         if kind in first
         else _condition(kind, _TRUE, Reason.NO_PROBLEM, "")
         for kind in PREFLIGHT_CONDITIONS
-        if kind in first or kind == "RouteReady" or snapshot.preflighted
+        if kind in first or kind == "RouteReady" or looked
     ]
 
 

@@ -7,7 +7,7 @@ from modelrollout.api.status import ModelRolloutStatus, Phase
 from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.conditions import report
 from modelrollout.engine.deleting import deleting, drains_first, taking_back
-from modelrollout.engine.effects import AddFinalizer, Decision, Emit, Watch
+from modelrollout.engine.effects import AddFinalizer, Decision, Effect, Emit, Watch, WriteStatus
 from modelrollout.engine.idle import idle
 from modelrollout.engine.move import Move
 from modelrollout.engine.preparing import preparing, unreachable_obstacle
@@ -32,11 +32,17 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     move = _move_on(noted, now)
     status, told = report(noted, move, now)
     return Decision(
-        effects=(*effects_for(snapshot, status, now), *move.events, *told),
+        effects=_told_once_written(effects_for(snapshot, status, now), (*move.events, *told)),
         wake_at=_wake_at(move, now),
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,
     )
+
+
+def _told_once_written(effects: list[Effect], events: tuple[Emit, ...]) -> tuple[Effect, ...]:
+    """People hear of a transition as soon as it is written down: a crash in what follows must not keep it from them."""
+    written = next((at for at, effect in enumerate(effects, start=1) if isinstance(effect, WriteStatus)), len(effects))
+    return (*effects[:written], *events, *effects[written:])
 
 
 def _move_on(snapshot: Snapshot, now: datetime) -> Move:

@@ -259,12 +259,14 @@ class Operator:
             events=self.events,
             judge=self.judge,
             readings=self.readings,
-            preflight=_clear,
+            preflight=self._preflight,
             preflights=preflights,
             metrics=self.metrics,
             now=clock.now,
         )
         self._told = len(api.changes)
+        self.found: tuple[Obstacle, ...] = ()
+        """What every preflight finds."""
 
     async def start(self) -> None:
         await self.informers.list_all()
@@ -320,6 +322,9 @@ class Operator:
     def _enqueue(self, key: Key, priority: Priority) -> None:
         self.queue.add(key, priority=priority)
 
+    async def _preflight(self, _: Rollout, __: ModelRolloutStatus) -> tuple[Obstacle, ...]:
+        return self.found
+
 
 class Clock:
     """The time of the test."""
@@ -335,10 +340,6 @@ class Clock:
 
     def turn_to(self, seconds: float) -> None:
         self._elapsed = max(self._elapsed, seconds)
-
-
-async def _clear(rollout: Rollout, status: ModelRolloutStatus) -> tuple[Obstacle, ...]:
-    return ()
 
 
 def rollout(version: str = "1.0.0", **spec: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from modelrollout.controller.client import UnavailableError
 from modelrollout.controller.kinds import GATEWAYS, HTTP_ROUTES, Key
 from modelrollout.controller.observe import Seen
 from modelrollout.engine.effects import WarmUp
+from modelrollout.engine.snapshot import Obstacle
 from unit.controller.fake_cluster import GATEWAY_ROUTER, KEY, gateway_objects, rollout
 from unit.controller.scene import SLOS, SPEC, Scene
 
@@ -180,3 +181,10 @@ async def test_a_warm_up_ends_with_its_candidate_and_begins_anew_with_another_sp
     scene.api.put(rollout("1.0.0", **SPEC))
     await scene.operator.run_until(lambda: scene.status()["phase"] == "Idle")
     assert ended == ["/first", "/second"]
+
+
+async def test_what_was_found_in_the_way_of_a_candidate_goes_with_it(scene: Scene) -> None:
+    scene.operator.found = (Obstacle(condition="MetricsReady", reason="MetricNotFound", message="no such metric"),)
+    await scene.serve("1.0.0")
+    assert {"type": "Ready", "status": "True"}.items() <= scene.condition("Ready").items()
+    assert "MetricsReady" not in {condition["type"] for condition in scene.status()["conditions"]}

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from modelrollout.api.status import Colour, ConditionStatus, Phase, Verdict
 from modelrollout.engine import effects as fx
+from modelrollout.engine.decide import decide
 from modelrollout.engine.snapshot import Obstacle
 from unit.engine.simulation import World, make_spec
 from unit.engine.worlds import MINUTE, condition, in_stage, reasons, serving, taking_back
@@ -34,6 +35,25 @@ def test_a_good_version_passes_every_stage_and_becomes_stable_where_it_stands() 
     applied = [e for e in world.log if isinstance(e, fx.ApplyWorkload) and e.colour is Colour.GREEN]
     assert len({e.revision for e in applied}) == 1, "the model is loaded once"
     assert reasons(world)[-5:] == ["AttemptStarted", "StageEntered", "StageEntered", "StageEntered", "Promoted"]
+
+
+def test_a_transition_is_told_as_soon_as_it_is_written_down() -> None:
+    world = serving()
+    world.change(make_spec("2.0.0"))
+    effects = decide(world.snapshot(), world.now).effects
+    written = next(at for at, effect in enumerate(effects) if isinstance(effect, fx.WriteStatus))
+    assert isinstance(effects[written + 1], fx.Emit)
+    assert any(isinstance(effect, fx.ApplyWorkload) for effect in effects[written + 2 :]), "what follows may fail"
+
+
+def test_a_process_that_has_not_looked_at_the_metrics_finds_nothing_to_write_once_all_is_over() -> None:
+    world = serving()
+    world.change(make_spec("2.0.0"))
+    world.run_for(4 * MINUTE)
+    before = world.status
+    world.preflighted = False
+    world.settle()
+    assert world.status == before
 
 
 def test_pauses_do_not_count_towards_a_deadline() -> None:
