@@ -18,7 +18,7 @@ down: .venv/ready ## Take everything down that demo and test have left up
 	@$(PY) -m testbed down --all
 
 .PHONY: test
-test: lint types unit cluster e2e ## Run everything: lint, types, unit, cluster and end-to-end tests
+test: lint types unit cluster faults e2e ## Run everything: lint, types, unit, cluster, fault and end-to-end tests
 
 .PHONY: lint
 lint: .venv/ready ## Check style, layers and that generated files are up to date
@@ -38,6 +38,10 @@ unit: .venv/ready ## Test the parts that need no cluster
 .PHONY: cluster
 cluster: .venv/ready ## Test against a real API server (and Prometheus) with simulated nodes
 	@$(PY) -m pytest tests/cluster -q
+
+.PHONY: faults
+faults: .venv/ready ## Kill the operator at its writes, and break what it talks to; ALL=1: at every single one
+	@FAULTS_ALL=$(ALL) $(PY) -m pytest tests/faults -q
 
 .PHONY: e2e
 e2e: .venv/ready ## Test with real pods, a real model server, Envoy and Prometheus
