@@ -43,6 +43,10 @@ cluster: .venv/ready ## Test against a real API server (and Prometheus) with sim
 scenarios: .venv/ready ## Tell what people and clusters do to a rollout, on a real API server, many stories at once
 	@$(PY) -m pytest tests/scenarios -q
 
+.PHONY: faults
+faults: .venv/ready ## Kill the operator at its writes, and break what it talks to; ALL=1: at every single one
+	@FAULTS_ALL=$(ALL) $(PY) -m pytest tests/faults -q
+
 .PHONY: e2e
 e2e: .venv/ready ## Test with real pods, a real model server, Envoy and Prometheus
 	@$(PY) -m pytest tests/e2e -q

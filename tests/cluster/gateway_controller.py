@@ -11,6 +11,7 @@ from kubernetes.client import ApiClient, ApiException, CustomObjectsApi
 from kubernetes.watch import Watch
 
 import testbed
+from support.watching import Resource, follow
 
 _GROUP, _VERSION = "gateway.networking.k8s.io", "v1"
 _API_VERSION = f"{_GROUP}/{_VERSION}"
@@ -38,6 +39,23 @@ def accepting_routes(bed: testbed.Bed, client: ApiClient, namespace: str) -> Ite
             stop.set()
             api.delete_cluster_custom_object(_GROUP, _VERSION, "gatewayclasses", gateway_class)
             controller.result()
+
+
+@contextmanager
+def accepting_all_routes(client: ApiClient) -> Iterator[None]:
+    """Every route of the cluster is accepted as long as the context lasts, whether or not its Gateway exists."""
+    api, stop = CustomObjectsApi(client), threading.Event()
+
+    def accept(route: dict[str, Any], deleted: bool) -> None:
+        if not deleted and not _is_accepted(route):
+            _accept(api, route)
+
+    controller = (client, Resource(_GROUP, _VERSION, "httproutes"), accept, stop)
+    threading.Thread(target=follow, args=controller, name="gateway controller", daemon=True).start()
+    try:
+        yield
+    finally:
+        stop.set()
 
 
 _MERGE = {"_content_type": "application/merge-patch+json"}

@@ -6,7 +6,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,11 @@ class Exporter:
         with self._lock:
             self._pages.setdefault(target, {})[series] = value
 
+    def remove(self, target: str, series: str) -> None:
+        """The target has this series no more."""
+        with self._lock:
+            del self._pages[target][series]
+
     def restart(self, target: str) -> None:
         """The process begins anew: all its series are gone until they count again."""
         with self._lock:
@@ -79,7 +84,8 @@ class Exporter:
                 self.send_response(503 if page is None else 200)
                 self.send_header("Content-Type", "text/plain; version=0.0.4")
                 self.end_headers()
-                self.wfile.write((page or "").encode())
+                with suppress(BrokenPipeError):  # a scrape that took too long is given up
+                    self.wfile.write((page or "").encode())
 
             def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
                 """Nothing: a line for each scrape helps nobody."""
@@ -134,6 +140,17 @@ class PrometheusServer:
             self._process.send_signal(signal.SIGKILL)
             self._process.wait()
             self._process = None
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        """As long as the context lasts it takes connections and does not answer."""
+        if self._process is None:
+            raise AssertionError("Prometheus does not run")
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def _is_ready(self) -> bool:
         try:

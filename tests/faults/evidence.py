@@ -1,0 +1,143 @@
+"""What is left of a story: how it ended, what people can read of it, and what must not have been at any moment."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
+from itertools import groupby
+from typing import Any
+
+from faults.scene import NAME
+from faults.stories import MILLIONTH, WHOLE, End, Story
+from support.recorder import DEPLOYMENTS, EVENTS, ROLLOUTS, ROUTES, Trail
+from support.watching import Object
+
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\dT")
+_WORDED_BY_TIME = {"message", "value", "samples", "loadSeconds"}
+
+
+def end_of(trail: Trail, expected: End) -> End:
+    """How it stands now, as far as `expected` says anything of it."""
+    rollout = trail.objects(ROLLOUTS).get(NAME)
+    seen = End(
+        phase="gone",
+        stable="",
+        attempt=0,
+        pods={name.removeprefix(f"{NAME}-"): one["spec"]["replicas"] for name, one in _deployments(trail).items()},
+        weights=weights_of(trail.objects(ROUTES).get(NAME)),
+        stages=tuple(_stages(trail)),
+    )
+    status = (rollout or {}).get("status") or {}
+    if "phase" not in status:
+        return seen
+    conditions = {one["type"]: one["status"] for one in status["conditions"]}
+    return replace(
+        seen,
+        phase=status["phase"],
+        stable=_version(status.get("stable")),
+        previous=_version(status.get("previous")),
+        attempt=status["attempt"],
+        last_revert=_revert(status.get("lastRevert")),
+        conditions={kind: conditions.get(kind, "") for kind in expected.conditions},
+    )
+
+
+def events_of(trail: Trail) -> Counter[str]:
+    """How often each reason was told of."""
+    ours = (one for one in trail.objects(EVENTS).values() if one["regarding"]["kind"] == "ModelRollout")
+    return Counter(one["reason"] for one in ours)
+
+
+def differences(trail: Trail, story: Story) -> list[str]:
+    """In what it stands otherwise than the story must end."""
+    seen, wanted = asdict(end_of(trail, story.end)), asdict(story.end)
+    return [f"{name} is {seen[name]!r} and not {value!r}" for name, value in wanted.items() if seen[name] != value]
+
+
+def lasting(status: Any) -> Any:
+    """A status without moments, and without texts that name some."""
+    if isinstance(status, Mapping):
+        named = {name: value for name, value in status.items() if name not in _WORDED_BY_TIME}
+        return {name: lasting(value) for name, value in named.items() if not _MOMENT.match(str(value))}
+    return [lasting(one) for one in status] if isinstance(status, list) else status
+
+
+def violations(trail: Trail) -> Iterator[str]:
+    """Every moment at which something was as it must never be."""
+    status: Object = {}
+    wanted = 0
+    deployments: dict[str, Object] = {}
+    weights: dict[str, int] = {}
+    for state in trail.states():
+        found = state.object
+        match state.resource, found:
+            case (resource, {"spec": spec, "status": {"phase": _} as written}) if resource == ROLLOUTS:
+                yield from _of_attempts(status, written)
+                status, wanted = written, spec["replicas"]
+            case (resource, {}) if resource == DEPLOYMENTS:
+                deployments[state.name.removeprefix(f"{NAME}-")] = found
+            case (resource, {}) if resource == ROUTES:
+                now = weights_of(found)
+                yield from _of_weights(status, weights, now, deployments)
+                weights = now
+            case _:
+                continue
+        yield from _of_stable(status, wanted, deployments)
+
+
+def weights_of(route: Object | None) -> dict[str, int]:
+    """Weight by colour."""
+    backends = route["spec"]["rules"][0]["backendRefs"] if route else []
+    return {backend["name"].removeprefix(f"{NAME}-"): backend["weight"] for backend in backends}
+
+
+def _of_attempts(before: Object, now: Object) -> Iterator[str]:
+    steps = now["attempt"] - before.get("attempt", 0)
+    if steps not in (0, 1):
+        yield f"attempt {now['attempt']} came after attempt {before.get('attempt', 0)}"
+
+
+def _of_weights(
+    status: Object, before: Mapping[str, int], now: Mapping[str, int], deployments: Mapping[str, Object]
+) -> Iterator[str]:
+    """The status is written first, so a route may give no more than the status before it says."""
+    if sum(now.values()) != WHOLE:
+        yield f"the weights are {now}"
+    stable, candidate = (status.get(part) or {} for part in ("stable", "candidate"))
+    declared = status["stage"]["weight"] if status.get("phase") == "Progressing" else 0
+    for colour, weight in now.items():
+        most = WHOLE if colour == stable.get("colour") else MILLIONTH
+        if colour == candidate.get("colour"):
+            most = max(declared * WHOLE // 100, MILLIONTH)
+        if weight > most:
+            yield f"{colour} got {weight} where {most} was the most, in {status.get('phase')} {status.get('stage')}"
+        ready = deployments.get(colour, {}).get("status", {}).get("readyReplicas", 0)
+        if weight > max(before.get(colour, 0), MILLIONTH) and not ready:
+            yield f"{colour} rose to {weight} without a ready pod"
+
+
+def _of_stable(status: Object, wanted: int, deployments: Mapping[str, Object]) -> Iterator[str]:
+    colour = (status.get("stable") or {}).get("colour")
+    if colour in deployments and deployments[colour]["spec"]["replicas"] < wanted:
+        yield f"stable, in {colour}, was told to have {deployments[colour]['spec']['replicas']} of {wanted} pods"
+
+
+def _stages(trail: Trail) -> Iterator[str]:
+    """Through which stages candidates went, each once in a row."""
+    statuses = [
+        state.object.get("status", {}) for state in trail.states() if state.resource == ROLLOUTS and state.object
+    ]
+    each = [f"#{status['attempt']} {status['stage']['name']}" for status in statuses if status.get("stage")]
+    return (name for name, _ in groupby(each) if not name.startswith("#1 "))
+
+
+def _deployments(trail: Trail) -> dict[str, Object]:
+    return trail.objects(DEPLOYMENTS)
+
+
+def _version(part: Object | None) -> str:
+    return f"{part['colour']} {part['version']} #{part['attempt']}" if part else ""
+
+
+def _revert(record: Object | None) -> str:
+    return f"{record['version']} #{record['attempt']} {record['reason']} at {record['stage']}" if record else ""

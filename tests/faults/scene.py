@@ -1,0 +1,104 @@
+"""One rollout in a namespace of its own, with an operator of its own, and faults between that and the API server."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubernetes.client import ApiClient, CoreV1Api
+
+import testbed
+from faults import nursery
+from faults.supervised import Supervised
+from stack.history import NotReachedError
+from stack.rollout import Rollout
+from support.api_proxy import ApiProxy, ProxyHost
+from support.prometheus_server import Exporter, PrometheusServer
+from support.recorder import ROLLOUTS, Recorder, Trail
+from support.watching import Object
+
+NAME = "scorer"
+ERRORS = "model_errors"
+"""The metric that candidates are judged by."""
+EXPORTED = "models"
+"""The one target of Prometheus; its series say themselves of which model they are."""
+
+
+@dataclass
+class Scene:
+    """What a story is told on."""
+
+    client: ApiClient
+    rollout: Rollout
+    trail: Trail
+    proxy: ApiProxy
+    operator: Supervised
+    exporter: Exporter
+
+    def status(self) -> Object | None:
+        """The status as last heard of; None when there is no rollout."""
+        found = self.trail.objects(ROLLOUTS).get(NAME)
+        return found.get("status", {}) if found else None
+
+    def wait_for(self, reached: Callable[[Object], Any], what: str, *, seconds: float = 90) -> None:
+        """Wait until the status is as wanted."""
+
+        def is_reached() -> bool:
+            status = self.status()
+            return bool(status and "phase" in status and reached(status))
+
+        if not self.trail.wait(is_reached, seconds=seconds):
+            raise NotReachedError(f"waited {seconds:g} s in vain for {what}; the status is {self.status()}")
+
+    def measure(self, metric: str, value: float) -> None:
+        """What Prometheus will be told of this model from now on."""
+        self.exporter.set(EXPORTED, series_of(metric, self.rollout.namespace), value)
+
+
+def series_of(metric: str, namespace: str) -> str:
+    """The series of the model in a namespace."""
+    return f'{metric}{{namespace="{namespace}"}}'
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all scenes share."""
+
+    bed: testbed.Bed
+    client: ApiClient
+    recorder: Recorder
+    proxies: ProxyHost
+    prometheus: PrometheusServer
+    exporter: Exporter
+    folder: Path
+
+    @contextmanager
+    def scene(self, **spec: Any) -> Iterator[Scene]:
+        """An empty namespace, and an operator that looks after it."""
+        namespace = self._new_namespace()
+        rollout = Rollout(self.bed, self.client, namespace, NAME, **_SPEC | spec)
+        try:
+            with self.proxies.proxy() as proxy, self.operator(namespace, proxy) as operator:
+                yield Scene(self.client, rollout, self.recorder.trail(namespace), proxy, operator, self.exporter)
+        finally:
+            CoreV1Api(self.client).delete_namespace(namespace)
+
+    def operator(self, namespace: str, proxy: ApiProxy, *, name: str = "operator") -> Supervised:
+        """An operator for one namespace, behind a proxy."""
+        folder = self.folder / namespace
+        folder.mkdir(exist_ok=True)
+        kubeconfig = proxy.kubeconfig(self.bed.state.tokens["operator"], folder)
+        options = [f"--namespace={namespace}", f"--prometheus-url={self.prometheus.url}"]
+        return Supervised(lambda number: nursery.start(kubeconfig, folder / f"{name}-{number}.log", *options))
+
+    def _new_namespace(self) -> str:
+        made = CoreV1Api(self.client).create_namespace({"metadata": {"generateName": "fault-"}})
+        return str(made.metadata.name)
+
+
+# Its Gateway is in a namespace that the operator does not look into, so only what the HTTPRoute says counts.
+_SPEC: dict[str, Any] = {
+    "replicas": 2,
+    "traffic": {"gatewayAPI": {"parentRefs": [{"name": "public", "namespace": "gateways"}]}},
+}
