@@ -1,7 +1,6 @@
 """A real API server with controllers and our CRDs, and a namespace for each test."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi, V1Namespace, V1ObjectMeta
@@ -10,17 +9,16 @@ from kubernetes.dynamic import DynamicClient
 
 import testbed
 from cluster.kube import Kube
-from stack.operator_process import apply_crds
+from stack.operator_process import OperatorProcess, grant, running
+from stack.rollout import Rollout
+from support.light_bed import light_bed
 from support.terminal import Shown
 
 
 @pytest.fixture(scope="session")
 def bed(shown: Shown) -> Iterator[testbed.Bed]:
     """A bed of this session's own, without nodes that run anything; removed at the end."""
-    with ExitStack() as until_the_end:
-        with shown():
-            bed = until_the_end.enter_context(testbed.temporary("light", "cluster"))
-        apply_crds(bed)
+    with light_bed(shown, "cluster") as bed:
         yield bed
 
 
@@ -46,3 +44,17 @@ def namespace(client: ApiClient) -> Iterator[str]:
 @pytest.fixture
 def kube(client: ApiClient, namespace: str) -> Kube:
     return Kube(DynamicClient(client), namespace)  # type: ignore[no-untyped-call]
+
+
+@pytest.fixture(scope="module")
+def operator(bed: testbed.Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
+    """The operator as most tests want it: one process for all tests of a file, with the rights of its role."""
+    grant(bed)
+    with running(bed, tmp_path_factory.mktemp("operator")) as operator:
+        yield operator
+
+
+@pytest.fixture
+def rollout(bed: testbed.Bed, client: ApiClient, namespace: str) -> Rollout:
+    """A ModelRollout in a namespace of its own, not applied yet."""
+    return Rollout(bed, client, namespace)

@@ -1,9 +1,8 @@
 """A namespace of a real API server, written to as the operator writes, and what we render into it."""
 
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from kubernetes.client import ApiException
 from kubernetes.dynamic import DynamicClient
@@ -17,7 +16,6 @@ from modelrollout.workloads import deployment, services
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 
 Object = dict[str, Any]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -65,17 +63,6 @@ class Kube:
 
     def _resource(self, one: Mapping[str, Any]) -> Any:
         return self.client.resources.get(api_version=one["apiVersion"], kind=one["kind"])
-
-
-def wait_for(what: str, look: Callable[[], T | None], *, seconds: float = 30) -> T:
-    """The first thing that the look finds."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        found = look()
-        if found:
-            return found
-        time.sleep(0.1)
-    raise AssertionError(f"after {seconds:g} s still no {what}")
 
 
 def placed(kube: Kube, subject: Rollout, *, uid: str = "uid-1") -> Rollout:

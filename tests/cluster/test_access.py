@@ -12,9 +12,10 @@ from kubernetes.client import ApiClient
 from kubernetes.dynamic import DynamicClient
 
 import testbed
-from cluster.kube import Object, wait_for
+from cluster.kube import Object
 from modelrollout.controller import guard
 from modelrollout.controller.kinds import GUARDS
+from stack.operator_process import eventually
 from testbed import gobuild
 from testbed.paths import REPOSITORY
 
@@ -32,7 +33,9 @@ def installed(bed: testbed.Bed) -> Iterator[list[Object]]:
         if one["kind"] == "ClusterRole" or one["kind"].startswith("ValidatingAdmissionPolicy")
     ]
     bed.apply(yaml.safe_dump_all(objects))
-    wait_for("policy in force", lambda: "spec.by" in asked(bed, "default", "root", "Pause", by="x", group=ADMINS))
+    eventually(
+        lambda: "spec.by" in asked(bed, "default", "root", "Pause", by="x", group=ADMINS), "the policy to be in force"
+    )
     yield objects
     bed.kubectl("delete", "--ignore-not-found", *(f"{one['kind']}/{one['metadata']['name']}" for one in objects))
 

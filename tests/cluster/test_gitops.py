@@ -1,16 +1,14 @@
 """Flux and Argo CD apply a ModelRollout again and again while the operator rolls it out, and nothing drifts."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from kubernetes.client import ApiClient
 
 import testbed
 from cluster.gitops_tools import ARGO_CD, FLUX, Object, Tool, manifest
 from generate.argocd import ACTIONS
-from stack.operator_process import OperatorProcess, eventually, grant, running
+from stack.operator_process import OperatorProcess, eventually
 from stack.rollout import Rollout
 from support import argocd
 
@@ -20,18 +18,6 @@ ARGO_CD_SERVER = "system:serviceaccount:argocd:argocd-server"
 TRACKED_BY = "app.kubernetes.io/instance"
 
 ENDLESS = {"canary": {"steps": [{"weight": 50, "hold": "1h"}, {"weight": 100}]}}
-
-
-@pytest.fixture(scope="module")
-def operator(bed: testbed.Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    grant(bed)
-    with running(bed, tmp_path_factory.mktemp("operator")) as operator:
-        yield operator
-
-
-@pytest.fixture
-def rollout(bed: testbed.Bed, client: ApiClient, namespace: str) -> Rollout:
-    return Rollout(bed, client, namespace)
 
 
 @pytest.fixture(params=[FLUX, ARGO_CD], ids=lambda tool: tool.name)

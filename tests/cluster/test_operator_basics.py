@@ -10,22 +10,10 @@ from kubernetes.client import ApiClient
 import testbed
 from cluster.gateway_controller import accepting_routes
 from stack.history import Object
-from stack.operator_process import OperatorProcess, eventually, grant, running
+from stack.operator_process import OperatorProcess, eventually
 from stack.rollout import Rollout
 
 FOREVER_PENDING = {"testbed/stays-pending": "x"}
-
-
-@pytest.fixture(scope="module")
-def operator(bed: testbed.Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    grant(bed)
-    with running(bed, tmp_path_factory.mktemp("operator")) as operator:
-        yield operator
-
-
-@pytest.fixture
-def rollout(bed: testbed.Bed, client: ApiClient, namespace: str) -> Rollout:
-    return Rollout(bed, client, namespace)
 
 
 @pytest.fixture

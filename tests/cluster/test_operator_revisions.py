@@ -1,7 +1,6 @@
 """What is kept of what attempts ran, on a real API server."""
 
 import json
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -12,17 +11,10 @@ from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.status import Pinned
 from modelrollout.engine.revision import fingerprint_of
 from stack.history import Object
-from stack.operator_process import OperatorProcess, eventually, grant, running
+from stack.operator_process import OperatorProcess, eventually
 from stack.rollout import Rollout
 
 AT_ONCE = {"canary": {"steps": [{"weight": 100, "hold": "0s"}]}}
-
-
-@pytest.fixture(scope="module")
-def operator(bed: testbed.Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    grant(bed)
-    with running(bed, tmp_path_factory.mktemp("operator")) as operator:
-        yield operator
 
 
 @pytest.fixture

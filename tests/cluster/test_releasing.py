@@ -6,12 +6,13 @@ import pytest
 from kubernetes.client import ApiException
 
 import testbed
-from cluster.kube import Kube, Object, everything, wait_for
+from cluster.kube import Kube, Object, everything
 from modelrollout.api.labels import FINALIZER
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import Release
 from modelrollout.workloads.release import plan
+from stack.operator_process import eventually
 from support.rendering import GATEWAY_API, rollout
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
@@ -56,13 +57,13 @@ def garbage_collector(bed: testbed.Bed) -> None:
 
 def wait_for_garbage_collector(kube: Kube, one: Owned) -> None:
     """Wait until it has been through."""
-    wait_for("visit of the garbage collector", lambda: kube.get(one.marker) is None, seconds=90)
+    eventually(lambda: kube.get(one.marker) is None, "the visit of the garbage collector", seconds=90)
 
 
 def let_go(kube: Kube, one: Owned) -> None:
     """Remove the finalizer, and see what the garbage collector makes of it."""
     kube.patch(one.rollout, {"metadata": {"finalizers": None}})
-    wait_for("end of the ModelRollout", lambda: kube.get(one.rollout) is None)
+    eventually(lambda: kube.get(one.rollout) is None, "the end of the ModelRollout")
     wait_for_garbage_collector(kube, one)
 
 
@@ -92,7 +93,7 @@ def carry_out(kube: Kube, one: Owned, effect: Release) -> None:
             kube.delete(surplus, propagation="Background")
         return True
 
-    wait_for("release without a conflict", attempt)
+    eventually(attempt, "the release without a conflict")
 
 
 KEPT = {
@@ -123,7 +124,7 @@ def test_deletion_under_delete_leaves_nothing(kube: Kube) -> None:
     one = owned(kube, "Delete")
     kube.delete(one.rollout, propagation="Background")
     let_go(kube, one)
-    wait_for("end of all objects", lambda: not left(kube, one))
+    eventually(lambda: not left(kube, one), "the end of all objects")
 
 
 @pytest.mark.usefixtures("garbage_collector")

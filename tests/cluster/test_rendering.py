@@ -7,7 +7,7 @@ import pytest
 import yaml
 from kubernetes.client import ApiException
 
-from cluster.kube import Kube, Object, everything, placed, wait_for
+from cluster.kube import Kube, Object, everything, placed
 from modelrollout.api.manifests import covers, fence_of, unless_there
 from modelrollout.api.owner import Rollout
 from modelrollout.api.spec import ModelRolloutSpec
@@ -17,6 +17,7 @@ from modelrollout.engine.effects import ApplyWorkload, ScaleWorkload, SetTraffic
 from modelrollout.engine.snapshot import Workload
 from modelrollout.traffic.router import router_for
 from modelrollout.workloads import deployment
+from stack.operator_process import eventually
 from support.rendering import GATEWAY_API, Cluster, rollout
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
@@ -219,7 +220,7 @@ def test_a_write_on_the_view_of_an_object_that_is_gone_is_a_conflict_and_makes_n
     traffic = SetTraffic(stable=BLUE, attempt=1)
     live = kube.apply(router_for(subject.spec).render(subject, traffic)[0])
     kube.delete(live, propagation="Background")
-    wait_for("end of the object", lambda: kube.get(live) is None)
+    eventually(lambda: kube.get(live) is None, "the end of the object")
     on_old_view = replace(traffic, token=fence_of(live))
     with pytest.raises(ApiException) as refused:
         kube.apply(router_for(subject.spec).render(subject, on_old_view)[0])
@@ -248,7 +249,7 @@ def test_ready_pods_are_counted_once_the_deployment_is_settled(kube: Kube) -> No
             seen = deployment.observe(kube.get(rendered) or {})
             return seen if seen.settled and seen.ready == seen.total == replicas else None
 
-        return wait_for(f"{replicas} ready pods of attempt {attempt}", look)
+        return eventually(look, f"{replicas} ready pods of attempt {attempt}")
 
     assert ready(1, 3).revision == "r1"
     assert ready(2, 2).revision == "r2"
@@ -272,5 +273,7 @@ def test_pods_that_a_quota_forbids_are_told(kube: Kube) -> None:
         placed(kube, rollout()), ApplyWorkload(colour=BLUE, attempt=1, revision="r1", replicas=1)
     )
     kube.apply(rendered)
-    message = wait_for("complaint of the Deployment", lambda: deployment.observe(kube.get(rendered) or {}).message)
+    message = eventually(
+        lambda: deployment.observe(kube.get(rendered) or {}).message, "the complaint of the Deployment"
+    )
     assert "exceeded quota" in message

@@ -1,30 +1,13 @@
 """RolloutReports on a real API server: what kubectl alone says of an attempt, and what outlives a ModelRollout."""
 
-from collections.abc import Iterator
-
-import pytest
-from kubernetes.client import ApiClient
-
 import testbed
-from stack.operator_process import OperatorProcess, eventually, grant, running
+from stack.operator_process import OperatorProcess, eventually
 from stack.rollout import Rollout
 
 PENDING = {
     "metadata": {"labels": {"testbed/stays-pending": "x"}},
     "spec": {"containers": [{"name": "server", "image": "scorer"}]},
 }
-
-
-@pytest.fixture(scope="module")
-def operator(bed: testbed.Bed, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorProcess]:
-    grant(bed)
-    with running(bed, tmp_path_factory.mktemp("operator")) as operator:
-        yield operator
-
-
-@pytest.fixture
-def rollout(bed: testbed.Bed, client: ApiClient, namespace: str) -> Rollout:
-    return Rollout(bed, client, namespace)
 
 
 def outcomes(rollout: Rollout) -> list[str]:

@@ -1,7 +1,6 @@
 """A real API server with its controllers, a real Prometheus, and a ground on which scenes are set up side by side."""
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 from kubernetes.client import ApiClient
@@ -10,8 +9,9 @@ from kubernetes.config import new_client_from_config
 import testbed
 from cluster.gateway_controller import accepting_all_routes
 from faults.scene import ERRORS, EXPORTED, Ground, series_of
-from stack.operator_process import apply_crds, grant
+from stack.operator_process import grant
 from support.api_proxy import ProxyHost
+from support.light_bed import light_bed
 from support.prometheus_server import Exporter, PrometheusServer
 from support.recorder import Recorder
 from support.terminal import Shown
@@ -20,10 +20,7 @@ from support.terminal import Shown
 @pytest.fixture(scope="session")
 def bed(shown: Shown) -> Iterator[testbed.Bed]:
     """A bed of this session's own, on which operators may work everywhere; removed at the end."""
-    with ExitStack() as until_the_end:
-        with shown():
-            bed = until_the_end.enter_context(testbed.temporary("light", "faults"))
-        apply_crds(bed)
+    with light_bed(shown, "faults") as bed:
         grant(bed)
         yield bed
 

@@ -6,7 +6,7 @@ with the first test, a few dozen at once, and each test waits for the end of its
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 import pytest
 from kubernetes.client import ApiClient, Configuration, CoreV1Api, V1Namespace, V1ObjectMeta
@@ -16,7 +16,8 @@ import testbed
 from cluster.gateway_controller import accepting_routes
 from scenarios.story import GATEWAYS, Story
 from stack.exporter import Exporter
-from stack.operator_process import OperatorProcess, apply_crds, grant, running
+from stack.operator_process import OperatorProcess, grant, running
+from support.light_bed import light_bed
 from support.terminal import Shown
 
 TOLD_AT_ONCE = 24
@@ -28,10 +29,7 @@ Endings = dict[str, Future[None]]
 @pytest.fixture(scope="session")
 def bed(shown: Shown) -> Iterator[testbed.Bed]:
     """A bed of this session's own, whose pods kwok plays; removed at the end."""
-    with ExitStack() as until_the_end:
-        with shown():
-            bed = until_the_end.enter_context(testbed.temporary("light", "scenarios"))
-        apply_crds(bed)
+    with light_bed(shown, "scenarios") as bed:
         grant(bed)
         yield bed
 
