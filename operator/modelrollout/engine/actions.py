@@ -242,8 +242,6 @@ def _revert(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Ans
 def _abort(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
     if snapshot.status.phase is Phase.REVERTING:
         return _hurry(snapshot, asked, now)
-    if snapshot.status.candidate is None:
-        return _Refused("no version is on trial")
     return _take_back(snapshot, asked, now, Reason.ABORT_REQUESTED)
 
 
@@ -335,7 +333,7 @@ def _exclude(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _An
     if len(excluded) == MOST_EXCLUDED:
         return _Refused(f"{MOST_EXCLUDED} cohorts are excluded already, which is the most: include one first")
     status = evolve(snapshot.status, excluded=[*excluded, cohort])
-    return _Applied(message=f"requests with {cohort.header}: {cohort.value} stay on stable", status=status)
+    return _Applied(message=f"requests with {cohort} stay on stable", status=status)
 
 
 def _include(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:  # noqa: ARG001
@@ -343,7 +341,7 @@ def _include(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _An
     if cohort is None or cohort not in excluded:
         return _Refused("its requests are not excluded")
     status = evolve(snapshot.status, excluded=[one for one in excluded if one != cohort])
-    return _Applied(message=f"requests with {cohort.header}: {cohort.value} are split as all others", status=status)
+    return _Applied(message=f"requests with {cohort} are split as all others", status=status)
 
 
 _VERBS: Mapping[ActionKind, _Verb] = {

@@ -37,7 +37,7 @@ def preparing(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
     if status.stable is None:
         return promote(snapshot, candidate, now)
     if snapshot.obstacles:
-        return Move(status=status, waiting=_blocked_by(snapshot.obstacles[0]))
+        return Move(status=status, waiting=blocked_by(snapshot.obstacles[0]))
     if not snapshot.preflighted:
         return stays(status, Reason.PREFLIGHT, "looking at the queries and the metrics before any traffic moves")
     if paused := paused_by(snapshot):
@@ -92,6 +92,11 @@ def pods_overdue(snapshot: Snapshot, candidate: ColourStatus, begun: datetime, m
     return revert(snapshot, candidate, now, reason=Reason.PROGRESS_DEADLINE_EXCEEDED, message=message)
 
 
+def blocked_by(obstacle: Obstacle) -> Waiting:
+    """A person has to mend what is in the way."""
+    return Waiting(reason=obstacle.reason, message=obstacle.message, needs_person=True)
+
+
 def unreachable_obstacle(snapshot: Snapshot) -> Obstacle | None:
     """`unreachable: Refuse` and a stage that the number of replicas cannot give what it declares."""
     missed = unreachable_stages(snapshot.spec)
@@ -131,7 +136,3 @@ def _wait_for_pods(snapshot: Snapshot, candidate: ColourStatus, pods: int, now: 
     trouble = f": {workload.message}" if workload and workload.message else ""
     missing = f"waiting for {pods} ready pods of version {candidate.version} in {candidate.colour}{trouble}"
     return pods_overdue(snapshot, candidate, snapshot.status.pods_missing_since or candidate.since, missing, now)
-
-
-def _blocked_by(obstacle: Obstacle) -> Waiting:
-    return Waiting(reason=obstacle.reason, message=obstacle.message, needs_person=True)

@@ -33,9 +33,9 @@ from modelrollout.engine.move import (
     warning,
     with_status,
 )
-from modelrollout.engine.preparing import pods_overdue, supersede
+from modelrollout.engine.preparing import blocked_by, pods_overdue, supersede
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.slos import fold, gravest, harmful, held, not_passing, worth_writing
+from modelrollout.engine.slos import fold, harmful, held, not_passing, with_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.stages import Stage, expand, next_stage, serving_stage
 from modelrollout.engine.transitions import back_to_preparing, enter_stage, promote, revert
@@ -74,7 +74,7 @@ def progressing(snapshot: Snapshot, candidate: ColourStatus, at: StageStatus, no
     if stage is None:
         return back_to_preparing(snapshot, f"Stage {at.name} is no longer in the strategy: the first stage again", now)
     slos = fold(snapshot, now) if stage.has_requests else []
-    seen = with_status(snapshot, stage=here, **_written(snapshot, slos))
+    seen = with_verdicts(with_status(snapshot, stage=here), slos)
     trial = _Trial(snapshot=seen, candidate=candidate, at=here, stage=stage, slos=slos, now=now)
     move = _harm(trial) or _pass_over(trial) or _arrive(trial) or _leave(trial)
     return replace(move, events=_first_breaches(snapshot, slos) + move.events)
@@ -87,11 +87,6 @@ def _find(snapshot: Snapshot, at: StageStatus) -> tuple[StageStatus, Stage | Non
         if (stage.name, stage.weight, stage.match) == (at.name, at.weight, tuple(at.match)):
             return evolve(at, index=index, count=len(stages)), stage
     return at, None
-
-
-def _written(snapshot: Snapshot, slos: list[SloStatus]) -> dict[str, object]:
-    written = worth_writing(snapshot.status.slos, slos)
-    return {"slos": written, "verdict": gravest(written)}
 
 
 def _first_breaches(snapshot: Snapshot, slos: list[SloStatus]) -> tuple[Emit, ...]:
@@ -214,8 +209,7 @@ def _no_way_on(trial: _Trial) -> Waiting | None:
 
 def _unready(trial: _Trial) -> Waiting | None:
     if trial.snapshot.obstacles:
-        obstacle = trial.snapshot.obstacles[0]
-        return Waiting(reason=obstacle.reason, message=obstacle.message, needs_person=True)
+        return blocked_by(trial.snapshot.obstacles[0])
     if not trial.has_its_pods:
         message = f"waiting for {trial.pods} ready pods of version {trial.candidate.version}"
         return Waiting(reason=Reason.WAITING_FOR_PODS, message=message)

@@ -1,5 +1,6 @@
 """Reverting: stable has the requests again; the candidate's pods finish what they have, then go."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from modelrollout.api.quantities import parse_duration
@@ -15,10 +16,9 @@ from modelrollout.engine.move import (
     stamp,
     stays,
     warning,
-    with_status,
 )
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.slos import clear_verdicts, fold, gravest, harmful, worth_writing
+from modelrollout.engine.slos import clear_verdicts, fold, harmful, with_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import stand_in, step_back
 from modelrollout.engine.wanted import wanted
@@ -50,7 +50,7 @@ def at_once(snapshot: Snapshot, now: datetime) -> Snapshot:
     """The same moment with what is left of a gradual way back passed over."""
     if snapshot.status.way_back is None:
         return snapshot
-    return with_status(snapshot, way_back=None, left_at=now, slos=[], verdict="")
+    return replace(snapshot, status=evolve(clear_verdicts(snapshot.status), way_back=None, left_at=now))
 
 
 def _step_by_step(snapshot: Snapshot, candidate: ColourStatus, step: WayBackStatus, now: datetime) -> Move:
@@ -58,8 +58,7 @@ def _step_by_step(snapshot: Snapshot, candidate: ColourStatus, step: WayBackStat
     if not answering_pods(snapshot, snapshot.status.stable):
         return _keep_serving(snapshot, candidate, now)
     slos = fold(snapshot, now)
-    written = worth_writing(snapshot.status.slos, slos)
-    snapshot = with_status(snapshot, slos=written, verdict=gravest(written))
+    snapshot = with_verdicts(snapshot, slos)
     worst = harmful(snapshot.spec.slos, slos, now)
     if worst or not answering_pods(snapshot, candidate):
         why = f"SLO {worst.name} is breached: {worst.message}" if worst else "it has no ready pod left"

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.slo import OnBreach, Slo
 from modelrollout.api.status import ModelRolloutStatus, SloStatus, Verdict
-from modelrollout.engine.move import evolve
+from modelrollout.engine.move import evolve, with_status
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.snapshot import Snapshot
 
@@ -38,10 +38,14 @@ def judged_stage(status: ModelRolloutStatus) -> int | None:
     return status.stage.index if status.stage and status.stage.has_requests else None
 
 
-def worth_writing(before: Iterable[SloStatus], current: list[SloStatus]) -> list[SloStatus]:
-    """The same, with the written entry kept where nothing changed but a value that was written a moment ago."""
-    written = {slo.name: slo for slo in before}
-    return [_written_or_new(written.get(slo.name), slo) for slo in current]
+def with_verdicts(snapshot: Snapshot, current: list[SloStatus]) -> Snapshot:
+    """The same moment with what the SLOs say in the status.
+
+    An entry stays as it is written where nothing changed but a value that was written a moment ago.
+    """
+    written = {slo.name: slo for slo in snapshot.status.slos}
+    slos = [_written_or_new(written.get(slo.name), slo) for slo in current]
+    return with_status(snapshot, slos=slos, verdict=gravest(slos))
 
 
 def harmful(spec_slos: Iterable[Slo], current: Iterable[SloStatus], now: datetime) -> SloStatus | None:
