@@ -37,7 +37,7 @@ unit: .venv/ready ## Test the parts that need no cluster
 
 .PHONY: cluster
 cluster: .venv/ready ## Test against a real API server (and Prometheus) with simulated nodes
-	@$(PY) -m pytest tests/cluster -q
+	@$(PY) -m pytest tests/cluster -q -n 3 --dist loadfile
 
 .PHONY: scenarios
 scenarios: .venv/ready ## Tell what people and clusters do to a rollout, on a real API server, many stories at once

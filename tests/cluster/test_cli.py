@@ -225,7 +225,7 @@ def test_the_words_of_a_policy_are_passed_on(
         done = cli.run("promote", "scorer", "--no-wait")
         return (done.exit_code, done.stderr) == (1, "Error: nobody may ask for Promote on Fridays\n")
 
-    wait_until(is_refused, what="the policy to be in force", timeout=30)
+    wait_until(is_refused, what="the policy to be in force", timeout=60)
 
 
 def test_without_an_api_server_it_says_so(tmp_path: Path, bed: testbed.Bed) -> None:
@@ -323,7 +323,7 @@ def test_wait_ends_with_what_it_waits_for(cli: Program, rollouts: Rollouts, scor
 def test_wait_goes_on_when_the_api_server_comes_back(bed: testbed.Bed, cli: Program, rollouts: Rollouts) -> None:
     waiting = cli.start("wait", "scorer", "--for=promoted", "--timeout=2m")
     watched = f"/namespaces/{rollouts.namespace}/modelrollouts?fieldSelector="
-    wait_until(lambda: watched in bed.audit_log.read_text(), what="a watch", timeout=30)
+    wait_until(lambda: watched in bed.audit_log.read_text(), what="a watch", timeout=60)
     bed.stop("kube-apiserver")
     bed.start("kube-apiserver")
     rollouts.write_status("scorer", {"candidate": None, "stage": None} | promoted())

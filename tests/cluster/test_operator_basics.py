@@ -122,7 +122,7 @@ def test_a_version_that_does_not_come_up_is_taken_back(operator: OperatorProcess
 def test_deleting_a_rollout_leaves_its_version_serving(operator: OperatorProcess, rollout: Rollout) -> None:
     rollout.apply("1.0.0")
     colour = rollout.serves("1.0.0")["stable"]["colour"]
-    rollout.bed.kubectl("-n", rollout.namespace, "delete", "mr", "scorer", "--cascade=foreground", "--timeout=30s")
+    rollout.bed.kubectl("-n", rollout.namespace, "delete", "mr", "scorer", "--cascade=foreground", "--timeout=60s")
     deployment = rollout.get("deployment", f"scorer-{colour}")
     assert deployment["status"]["readyReplicas"] == 4
     assert "ownerReferences" not in deployment["metadata"]
@@ -132,7 +132,7 @@ def test_deleting_a_rollout_leaves_its_version_serving(operator: OperatorProcess
 def test_deleting_a_rollout_with_the_policy_delete_leaves_nothing(operator: OperatorProcess, rollout: Rollout) -> None:
     rollout.apply("1.0.0", deletionPolicy="Delete")
     rollout.serves("1.0.0")
-    rollout.bed.kubectl("-n", rollout.namespace, "delete", "mr", "scorer", "--timeout=30s")
+    rollout.bed.kubectl("-n", rollout.namespace, "delete", "mr", "scorer", "--timeout=60s")
     eventually(lambda: not rollout.get("deployments,services")["items"], "everything to be deleted")
 
 

@@ -103,7 +103,7 @@ def test_deleting_a_rollout_with_the_policy_delete_takes_its_history_along(
 ) -> None:
     rollout.apply("1.0.0", deletionPolicy="Delete")
     rollout.serves("1.0.0")
-    rollout.bed.kubectl("-n", rollout.namespace, "delete", "mr", "scorer", "--timeout=30s")
+    rollout.bed.kubectl("-n", rollout.namespace, "delete", "mr", "scorer", "--timeout=60s")
     eventually(lambda: not records(rollout), "the records to be deleted")
 
 

@@ -14,7 +14,7 @@ CRDS = [f"crd/{kind}.gateway.networking.k8s.io" for kind in ("httproutes", "gate
 
 def test_the_replicas_router_needs_none(tmp_path: Path) -> None:
     with testbed.temporary("light", "bare") as bed, new_client_from_config(str(bed.kubeconfig)) as client:
-        bed.kubectl("delete", *CRDS, "--timeout=30s")
+        bed.kubectl("delete", *CRDS, "--timeout=60s")
         apply_crds(bed)
         grant(bed)
         rollout = Rollout(bed, client, "default", replicas=1, strategy=steps(50, 100, hold="1s"))

@@ -48,7 +48,7 @@ def test_reports_outlive_the_rollout_with_a_last_word_on_what_was_under_way(
     rollout.serves("1.0.0")
     rollout.apply("2.0.0", template=PENDING)
     eventually(lambda: outcomes(rollout) == ["Promoted", "InProgress"], "the second report")
-    rollout.bed.kubectl("-n", rollout.namespace, "delete", "mr", "scorer", "--cascade=foreground", "--timeout=30s")
+    rollout.bed.kubectl("-n", rollout.namespace, "delete", "mr", "scorer", "--cascade=foreground", "--timeout=60s")
     assert outcomes(rollout) == ["Promoted", "Deleted"]
 
 
@@ -57,5 +57,5 @@ def test_reports_go_with_the_rollout_under_the_policy_delete(operator: OperatorP
     rollout.serves("1.0.0")
     eventually(lambda: outcomes(rollout) == ["Promoted"], "the report")
     rollout.apply("1.0.0", deletionPolicy="Delete")
-    rollout.bed.kubectl("-n", rollout.namespace, "delete", "mr", "scorer", "--timeout=30s")
+    rollout.bed.kubectl("-n", rollout.namespace, "delete", "mr", "scorer", "--timeout=60s")
     eventually(lambda: outcomes(rollout) == [], "the report to go")
