@@ -18,7 +18,7 @@ from modelrollout.api.status import (
 from modelrollout.engine.capacity import splits_by_pods
 from modelrollout.engine.effects import AnswerAction, Emit
 from modelrollout.engine.gates import UNGUARDED
-from modelrollout.engine.move import Move, evolve, is_ready, normal, warning
+from modelrollout.engine.move import Move, evolve, is_ready, normal, serving_colour, warning
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import at_once
 from modelrollout.engine.snapshot import Asked, Snapshot
@@ -51,8 +51,14 @@ _Verb = Callable[[Snapshot, RolloutActionSpec, datetime], _Answer]
 
 
 def hear(snapshot: Snapshot, now: datetime) -> Move | None:
-    """Carry out, or refuse, the oldest action that was not heard yet; None when there is none."""
-    heard = {record.uid for record in snapshot.status.actions}
+    """Carry out, or refuse, the oldest action that was not heard yet; None when there is none.
+
+    After a status was lost nobody is heard before it is known again what serves.
+    """
+    status = snapshot.status
+    if status.stable is None and status.candidate is None and serving_colour(snapshot):
+        return None
+    heard = {record.uid for record in status.actions}
     asked = next((one for one in snapshot.actions if one.uid not in heard), None)
     kept = _kept(snapshot, now)
     if asked is None or len(kept) == MOST_ACTIONS:
@@ -69,9 +75,9 @@ def hear(snapshot: Snapshot, now: datetime) -> Move | None:
         at=now,
         reason=asked.spec.reason,
     )
-    status = answer.status if isinstance(answer, _Applied) else snapshot.status
+    after = answer.status if isinstance(answer, _Applied) else status
     further = answer.events if isinstance(answer, _Applied) else ()
-    return Move(status=evolve(status, actions=[*kept, record]), events=(_told(asked, answer), *further), moved=True)
+    return Move(status=evolve(after, actions=[*kept, record]), events=(_told(asked, answer), *further), moved=True)
 
 
 def answers(snapshot: Snapshot, status: ModelRolloutStatus) -> list[AnswerAction]:

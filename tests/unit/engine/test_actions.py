@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from modelrollout.api.action import ActionOutcome
-from modelrollout.api.status import Colour, Phase, Verdict
+from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, Verdict
 from modelrollout.engine import effects as fx
 from modelrollout.engine.actions import REMEMBERED_FOR
 from unit.engine.simulation import START, World, make_spec
@@ -88,6 +88,13 @@ def test_an_action_for_another_attempt_is_refused_but_for_the_kill_switch() -> N
     world = in_stage("canary-10")
     assert "it was asked of attempt 1, and the newest one is 2" in refused(world, "Promote", attempt=1)
     applied(world, "Kill", attempt=1)
+
+
+def test_nobody_is_heard_before_it_is_known_what_serves() -> None:
+    world = serving()
+    world.status, world.status_version = ModelRolloutStatus(), world.status_version + 1
+    assert "the newest one is 1" in refused(world, "Promote", attempt=0)
+    assert reasons(world)[-2:] == ["Adopted", "ActionRefused"]
 
 
 class TestPausing:
