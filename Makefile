@@ -18,7 +18,7 @@ down: .venv/ready ## Take everything down that demo and test have left up
 	@$(PY) -m testbed down --all
 
 .PHONY: test
-test: lint types unit cluster e2e ## Run lint, types, unit, cluster and end-to-end tests
+test: lint types unit invariants cluster e2e ## Run lint, types, unit, invariant, cluster and end-to-end tests
 
 .PHONY: lint
 lint: .venv/ready ## Check style, layers and that generated files are up to date
@@ -34,6 +34,10 @@ types: .venv/ready ## Check types strictly
 .PHONY: unit
 unit: .venv/ready ## Test the parts that need no cluster
 	@$(PY) -m pytest tests/unit -n 2 -q
+
+.PHONY: invariants
+invariants: .venv/ready ## Hold the invariants of the engine over 100,000 random steps
+	@$(PY) -m pytest tests/invariants -n 2 -q
 
 .PHONY: cluster
 cluster: .venv/ready ## Test against a real API server (and Prometheus) with simulated nodes

@@ -370,10 +370,13 @@ class RolloutMachine(RuleBasedStateMachine):
             world.ask(action)
             world.settle()
         for _ in range(120):
-            world.run_for(timedelta(seconds=30), step=timedelta(seconds=30))
+            world.now += timedelta(seconds=30)
+            decision = world.settle()
             if world.status.stage and any(one.reason == "AwaitingApproval" for one in world.status.conditions):
                 world.ask("Approve", stage=world.status.stage.name, role="security")
                 world.ask("SignOff", stage=world.status.stage.name, item="runbook")
+            elif decision.wake_at is None and decision.watch is None:
+                return
 
 
 TestInvariants = RolloutMachine.TestCase
