@@ -7,9 +7,9 @@ import pytest
 from stack import Serve
 from stack.evidence import ROUTING_TAKES, Window, by_version, describe, failed, is_models_own, share
 from stack.served import status_of, steps
+from support.stories import ERRORS_AT_GATEWAY as ERRORS
 from support.stories import Story
 
-ERRORS = {"name": "errors", "metric": "error-ratio", "source": "Gateway", "limit": "1%", "minSamples": 20}
 LATENCY = {
     "name": "latency",
     "metric": "latency",
@@ -70,14 +70,8 @@ class TestFailingVersion:
 
     @pytest.fixture(scope="class")
     @classmethod
-    def story(cls, serve: Serve) -> Iterator[Story]:
-        with serve("failing", strategy=steps(10, 50, 100, hold="5s"), slos=[ERRORS], replicas=1) as model:
-            model.wait_serving("1.0.0")
-            with model.load(rate=80, requests=20_000, seconds=240) as load:
-                model.roll_out("1.2.0-failing")
-                taken_back = model.wait_taken_back("1.2.0-failing").at
-                model.wait_for_requests(load, 100, sent_after=taken_back + ROUTING_TAKES)
-                yield Story(model, load.stop())
+    def story(cls, failing_version: Story) -> Story:
+        return failing_version
 
     def test_is_taken_back_at_its_first_stage(self, story: Story) -> None:
         record = story.model.status["lastRevert"]

@@ -45,7 +45,7 @@ def test_rollout_deleted_in_the_middle_of_a_stage(serve: Serve) -> None:
     with in_stage("canary-20", serve("deleted", strategy=steps(20, 100, hold="5m"), **SPEC)) as (model, load):
         model.kubectl("delete", "modelrollout", NAME, "--timeout=60s")
         released = time.time() + ROUTING_TAKES
-        model.wait_for_requests(load, 300, sent_after=released)
+        model.wait_for_requests(load, 100, sent_after=released)
         answers = load.stop()
         assert not failed(answers), describe(failed(answers))
         assert by_version(answer for answer in answers if answer.sent_at > released).keys() == {"1.0.0"}

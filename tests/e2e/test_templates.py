@@ -1,6 +1,5 @@
 """Every series that a template reads is in Prometheus, scraped from the real server, with the labels it relies on."""
 
-from collections.abc import Iterator
 from importlib.resources import files
 
 import httpx
@@ -16,26 +15,19 @@ from modelrollout.metrics.templates import (
     PodLabels,
     Template,
 )
-from stack import Serve
-from stack.served import NAME, Served, steps
+from stack.served import NAME, Served
+from support.stories import Story
 
 TEMPLATES = sorted(
     path.name.removesuffix(".yaml") for path in files(templates.__package__).joinpath("templates").iterdir()
 )
-SLO = {"name": "errors", "metric": "error-ratio", "limit": "90%"}
 Labels = dict[str, str]
 
 
-@pytest.fixture(scope="module")
-def model(serve: Serve) -> Iterator[Served]:
-    """A rollout in the middle of a stage, that has had good answers and failed ones."""
-    with serve("series", strategy=steps(50, 100, hold="5m"), slos=[SLO], replicas=1) as model:
-        model.wait_serving("1.0.0")
-        with model.load(rate=60, requests=20_000, seconds=240) as load:
-            model.roll_out("1.2.0-failing")
-            model.wait_stage("1.2.0-failing", "canary-50")
-            model.wait_for_requests(load, 300)
-            yield model
+@pytest.fixture
+def model(failing_version: Story) -> Served:
+    """A rollout of which both versions have given good answers, and one of them failures."""
+    return failing_version.model
 
 
 @pytest.fixture(params=TEMPLATES)
@@ -80,7 +72,7 @@ def arm_of(template: Template, labels: Labels) -> tuple[str, ...]:
 
 
 def series_of(model: Served, template: Template, name: str) -> list[Labels]:
-    """The label sets of a metric that are of this rollout, as far as they were scraped in the last minutes."""
+    """The label sets of a metric that are of this rollout."""
     answer = httpx.get(
         f"{model.bed.prometheus_url}/api/v1/series",
         params={"match[]": f"{name}{{{ours(model, template)}}}"},

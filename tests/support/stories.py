@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from stack import Served
 from traffic_client import Answer
 
+ERRORS_AT_GATEWAY = {"name": "errors", "metric": "error-ratio", "source": "Gateway", "limit": "1%", "minSamples": 20}
+
 
 @dataclass
 class Story:
