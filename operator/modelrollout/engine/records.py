@@ -130,7 +130,7 @@ def _entries(snapshot: Snapshot, move: Move, now: datetime) -> list[TimelineEntr
     left = before.stage if before.stage and _is_another(before.stage, after.stage) else None
     moved = evolve(notes[-1], moved=True)
     if left:
-        moved = evolve(moved, left=left.name, evidence=_evidence(snapshot, now) if left.weight else [])
+        moved = evolve(moved, left=left.name, evidence=_evidence(snapshot, now) if left.has_requests else [])
     return [*notes[:-1], moved]
 
 

@@ -184,3 +184,11 @@ def _bytes_of_a_promotion(*, stages: int, slos: int) -> int:
     world.run_for(stages * 2 * MINUTE, step=timedelta(seconds=15))
     assert world.status.phase is Phase.IDLE
     return len(json.dumps(world.status.to_wire()["records"]))
+
+
+def test_a_ring_of_callers_by_header_has_evidence_though_its_weight_is_0() -> None:
+    ring = {"name": "internal", "weight": 0, "match": [{"header": "x-ring", "value": "internal"}], "hold": "1m"}
+    world = in_stage("internal", strategy={"ring": {"rings": [ring, {"name": "all", "weight": 100, "hold": "1m"}]}})
+    world.run_for(2 * MINUTE)
+    entered = next(entry for entry in world.status.records[-1].timeline if entry.left == "internal")
+    assert [said.name for said in entered.evidence] == ["errors"]
