@@ -18,7 +18,7 @@ from modelrollout.engine.records import recorded, reports, reports_noted
 from modelrollout.engine.reverting import reverting
 from modelrollout.engine.slos import judged_stage
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.transitions import note_pause
+from modelrollout.engine.transitions import note_pause, tell_pause
 from modelrollout.engine.wanted import follow_spec
 from modelrollout.engine.world import effects_for
 
@@ -80,7 +80,7 @@ def _move(snapshot: Snapshot, now: datetime) -> Move:
     status = snapshot.status
     if snapshot.deleting:
         return taking_back(snapshot, now)
-    if heard := hear(snapshot, now):
+    if heard := hear(snapshot, now) or tell_pause(snapshot):
         return heard
     match status.phase:
         case Phase.PREPARING if status.candidate:

@@ -192,3 +192,24 @@ def test_a_ring_of_callers_by_header_has_evidence_though_its_weight_is_0() -> No
     world.run_for(2 * MINUTE)
     entered = next(entry for entry in world.status.records[-1].timeline if entry.left == "internal")
     assert [said.name for said in entered.evidence] == ["errors"]
+
+
+def test_a_pause_in_the_spec_and_its_end_stand_in_the_report() -> None:
+    world = in_stage("canary-10")
+    for paused in (True, False, True):
+        world.change(make_spec("2.0.0", paused=paused))
+        world.run_for(MINUTE)
+    told = reasons(world.reports[2])
+    assert [one for one in told if one in ("Paused", "Resumed")] == ["Paused", "Resumed", "Paused"]
+    assert told.index("Resumed") < told.index("StageEntered", 2), "the hold was over by then"
+
+
+def test_a_pause_before_an_attempt_and_one_that_a_person_passes_over_are_not_told() -> None:
+    world = serving()
+    world.change(make_spec("2.0.0", paused=True))
+    world.run_for(MINUTE)
+    world.ask("Promote")
+    world.run_for(5 * MINUTE)
+    assert world.status.stable
+    assert world.status.stable.version == "2.0.0"
+    assert not {"Paused", "Resumed"} & set(reasons(world.reports[2]))
