@@ -342,7 +342,7 @@ class ModelRolloutSpec(ApiModel):
         description="What of the things that the template names is copied for each attempt.", default_factory=Copies
     )
     revision_history_limit: int = Field(
-        description="How many attempts that are not in use are kept to go back to.",
+        description="How many attempts that are not in use are kept to go back to, and their RolloutReports.",
         default=10,
         ge=0,
         le=MOST_HISTORY,

@@ -332,7 +332,7 @@ class Applier:
     async def _write_report(self, seen: Seen, effect: WriteReport) -> bool:
         """A report that is refused must not hold the deletion of the ModelRollout up."""
         try:
-            await self._reports.write(seen.owner, effect.record)
+            await self._reports.write(seen.owner, effect)
         except RefusedError:
             if seen.snapshot.deleting:
                 return False

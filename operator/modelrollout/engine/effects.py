@@ -98,10 +98,12 @@ class WriteStatus:
 class WriteReport:
     """The RolloutReport of an attempt, as its record says; behind a write of the status, which fails on a stale view.
 
-    It comes last of all: what a report is refused for must not delay anything.
+    It comes last of all: what a report is refused for must not delay anything. Of the others, those of attempts
+    `in_use` stay, and as many more as `spec.revisionHistoryLimit` says.
     """
 
     record: AttemptRecord
+    in_use: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
