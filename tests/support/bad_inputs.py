@@ -151,6 +151,9 @@ PORTS = [
     mistyped("spec.service.port", "80", "integer"),
     Bad("target port 0", {"spec.service.targetPort": 0}, "a number from 1 to 65535, or the name of a container port"),
     Bad("target port 70000", {"spec.service.targetPort": 70000}, "a number from 1 to 65535"),
+    no_duration("spec.service.longestAnswer", "10 minutes"),
+    no_time("spec.service.longestAnswer", "0s"),
+    mistyped("spec.service.longestAnswer", 600, "string"),
     Bad("target port that no container has", {"spec.service.targetPort": "grpc"}, "name a port so in the template"),
     Bad("number of a target port in quotes", {"spec.service.targetPort": "8080"}, "or set targetPort to a number"),
     Bad(
@@ -181,6 +184,8 @@ TEMPLATE = [
     Bad("name of a container in capitals", {f"{CONTAINER}.name": "Server"}, "only lower-case letters, digits"),
     repeated("spec.template.spec.containers", [{"name": "a", "image": "a"}] * 2),
     outside("spec.template.spec.restartPolicy", "Never", "Always"),
+    mistyped("spec.template.spec.terminationGracePeriodSeconds", "60", "integer"),
+    below("spec.template.spec.terminationGracePeriodSeconds", -1, least=0),
     Bad("variable of the operator", {f"{CONTAINER}.env.0.name": "MODEL_VERSION"}, "remove it here and set spec.model"),
     Bad(
         "variable of the operator, in an init container",

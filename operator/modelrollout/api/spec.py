@@ -66,6 +66,13 @@ class Service(ApiModel):
             )
         ),
     )
+    longest_answer: PositiveDuration | None = Field(
+        description="The longest time that an answer takes, such as 10m for a model that writes long texts. A version "
+        "that gets no more requests keeps its pods for that long, pods of later attempts get a grace period that is "
+        "longer by 30s, and the HTTPRoute of gatewayAPI cuts answers off only then. When left out, pods are kept for "
+        "10s, and the gateway's own limit holds: that of Envoy Gateway is 15s.",
+        default=None,
+    )
 
 
 class ServerKind(StrEnum):

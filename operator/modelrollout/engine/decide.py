@@ -29,7 +29,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     The shell carries the effects out and stops at the first that fails. It calls again at every change it sees, at
     `wake_at`, and at every new reading of what is watched; calling too often does no harm.
     """
-    if snapshot.deleting and not drains_first(snapshot):
+    if snapshot.deleting and not drains_first(snapshot, now):
         return Decision(effects=tuple(deleting(snapshot, now)))
     if not snapshot.has_finalizer:
         return Decision(effects=(AddFinalizer(),), wake_at=now)

@@ -5,9 +5,9 @@ from datetime import datetime
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import Retry
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, RevertStatus
+from modelrollout.engine.draining import drain_time
 from modelrollout.engine.move import Move, evolve, is_ready, normal, paused_by, serving_colour, stamp, stays
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.reverting import DRAIN
 from modelrollout.engine.slos import clear_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import adopt, restore, start_attempt
@@ -38,10 +38,17 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
         return stays(status, Reason.PAUSED, f"{paused}; version {target.version} starts afterwards")
     if status.previous and status.previous.revision == target.revision and status.previous.colour in snapshot.workloads:
         return _return_to(status.previous, snapshot, now)
-    if status.previous and now < status.previous.since + DRAIN:
-        message = f"version {status.previous.version} finishes its answers in {status.previous.colour}"
-        return stays(status, Reason.DRAINING, message, until=status.previous.since + DRAIN)
-    return start_attempt(snapshot, now)
+    return draining(snapshot, now) or start_attempt(snapshot, now)
+
+
+def draining(snapshot: Snapshot, now: datetime) -> Move | None:
+    """The version before has given its requests up, and some answers are still to come from it."""
+    previous = snapshot.status.previous
+    drained_at = previous.since + drain_time(snapshot.spec) if previous else now
+    if previous is None or now >= drained_at:
+        return None
+    message = f"version {previous.version} finishes its answers in {previous.colour} until {stamp(drained_at)}"
+    return stays(snapshot.status, Reason.DRAINING, message, until=drained_at)
 
 
 def _not_described(snapshot: Snapshot, trouble: str) -> Move:
@@ -71,7 +78,7 @@ def _settle(snapshot: Snapshot) -> Move:
 
 def _cold_at(snapshot: Snapshot, previous: ColourStatus) -> datetime:
     """When the version before may go; not before it has finished its answers."""
-    return previous.since + max(parse_duration(snapshot.spec.rollback.keep_warm), DRAIN)
+    return previous.since + max(parse_duration(snapshot.spec.rollback.keep_warm), drain_time(snapshot.spec))
 
 
 def _park(status: ModelRolloutStatus, previous: ColourStatus) -> Move:

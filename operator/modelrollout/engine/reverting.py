@@ -1,11 +1,12 @@
 """Reverting: stable has the requests again; the candidate's pods finish what they have, then go."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, WayBackStatus
 from modelrollout.engine.capacity import ROUTE_SETTLES
+from modelrollout.engine.draining import drain_time
 from modelrollout.engine.move import (
     Move,
     answering_pods,
@@ -23,9 +24,6 @@ from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import stand_in, step_back
 from modelrollout.engine.wanted import fingerprint, wanted
 
-DRAIN = timedelta(seconds=10)
-"""From a colour's last requests to the end of its pods: data planes take a moment to follow, answers to end."""
-
 
 def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
     """Wait for the route to be back and the pods to drain, then give the colour up."""
@@ -36,9 +34,10 @@ def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
         if not answering_pods(snapshot, status.stable):
             return _keep_serving(snapshot, candidate, now)
         return _wait_for_route(status, now)
-    if status.left_at and now < status.left_at + DRAIN:
-        message = f"version {candidate.version} finishes its answers"
-        return stays(status, Reason.DRAINING, message, until=status.left_at + DRAIN)
+    drained_at = status.left_at + drain_time(snapshot.spec) if status.left_at else now
+    if now < drained_at:
+        message = f"version {candidate.version} finishes its answers until {stamp(drained_at)}"
+        return stays(status, Reason.DRAINING, message, until=drained_at)
     stuck = record is not None and bool(record.fingerprint)
     done = evolve(status, phase=Phase.REVERTED if stuck else Phase.IDLE, candidate=None, left_at=None)
     served = f"version {status.stable.version} serves all requests" if status.stable else "nothing serves yet"

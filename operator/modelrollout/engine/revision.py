@@ -23,8 +23,11 @@ def revision_of(name: str, spec: ModelRolloutSpec, copied: Mapping[str, str] | N
 def fingerprint_of(spec: ModelRolloutSpec) -> str:
     """Hash of all that can make a failed version worth another try.
 
-    Defaults are left out: an option that comes with a later release must not try again what this one took back.
+    Defaults are left out: an option that comes with a later release must not try again what this one took back. How
+    long answers may take is not why a version is good, and whoever tunes it has not asked for one that was pulled.
     """
+    service = spec.service.model_copy(update={"longest_answer": None})
+    spec = spec.model_copy(update={"service": service})
     return _digest(spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NO_OTHER_TRY))
 
 
