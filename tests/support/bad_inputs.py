@@ -8,6 +8,8 @@ from support.rollouts import ABSENT, WHOLE, Complaint, Object, field_of
 CONTAINER = "spec.template.spec.containers.0"
 GATEWAY = "spec.traffic.gatewayAPI"
 OFFICE: Object = {"from": "09:00", "to": "16:00"}
+BUDGET = "spec.disruptionBudget"
+PODS = "must be a number of pods such as 1, or a share of them such as 25%, in quotes"
 BLUE_GREEN = "spec.strategy.blueGreen"
 STEPS = "spec.strategy.canary.steps"
 STEP = f"{STEPS}.0"
@@ -461,6 +463,12 @@ REST = [
     below("spec.warmUp.requests", 0),
     no_time("spec.warmUp.timeout", "0s"),
     Bad("content type in a word", {"spec.warmUp.contentType": "json"}, "must be a content type such as"),
+    Bad("a budget of nothing", {BUDGET: {}}, "name one of maxUnavailable and minAvailable"),
+    Bad("both sides of a budget", {BUDGET: {"maxUnavailable": 1, "minAvailable": 1}}, "name one of maxUnavailable"),
+    Bad("a budget of -1", {BUDGET: {"maxUnavailable": -1}}, PODS, f"{BUDGET}.maxUnavailable"),
+    Bad("a budget in quotes", {BUDGET: {"maxUnavailable": "1"}}, PODS, f"{BUDGET}.maxUnavailable"),
+    Bad("more than all pods", {BUDGET: {"minAvailable": "101%"}}, PODS, f"{BUDGET}.minAvailable"),
+    Bad("a part of a per cent", {BUDGET: {"minAvailable": "7.5%"}}, PODS, f"{BUDGET}.minAvailable"),
     no_duration("spec.rollback.keepWarm", "1d"),
     no_time("spec.progressDeadline", "0m"),
     mistyped("spec.progressDeadline", 600, "string"),

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
+from modelrollout.api.disruption import DisruptionBudget
 from modelrollout.api.quantities import LABEL_VALUE_PATTERN, SHARE_PATTERN, Duration, HttpPath, PositiveDuration
 from modelrollout.api.slo import Slo
 from modelrollout.api.status import MOST_HISTORY
@@ -335,6 +336,11 @@ class ModelRolloutSpec(ApiModel):
     rollback: Rollback = Field(description="How the way back is kept open.", default_factory=Rollback)
     capacity: Capacity = Field(
         description="How many pods the candidate has before it serves everything.", default_factory=Capacity
+    )
+    disruption_budget: DisruptionBudget | None = Field(
+        description="How many pods of a version may be evicted at once. Leave it out where you have budgets of your "
+        "own: a pod that two of them select cannot be evicted at all.",
+        default=None,
     )
     retry: Retry | None = Field(
         description="Trying a version again that was taken back. Without it that takes a change of the spec.",

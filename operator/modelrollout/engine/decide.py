@@ -8,7 +8,7 @@ from modelrollout.engine.actions import answers, hear
 from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.conditions import report
 from modelrollout.engine.deleting import deleting, drains_first, taking_back
-from modelrollout.engine.effects import AddFinalizer, Decision, Effect, Emit, Watch, WriteStatus
+from modelrollout.engine.effects import AddFinalizer, ApplyBudgets, Decision, Effect, Emit, Watch, WriteStatus
 from modelrollout.engine.history import with_history
 from modelrollout.engine.idle import idle
 from modelrollout.engine.move import Move
@@ -41,7 +41,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     status = reports_noted(snapshot, with_history(noted, status))
     effects = _told_once_written(effects_for(snapshot, status, now), (*answers(snapshot, status), *move.events, *told))
     return Decision(
-        effects=(*effects, *reports(snapshot, status, effects)),
+        effects=(*effects, *reports(snapshot, status, effects), ApplyBudgets()),
         wake_at=_wake_at(move, now),
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,

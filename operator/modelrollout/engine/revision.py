@@ -8,7 +8,9 @@ from typing import Any
 from modelrollout.api.spec import ModelRolloutSpec
 
 _NO_OTHER_TRY: Any = {
-    **dict.fromkeys(("replicas", "paused", "ready_when", "deletion_policy", "revision_history_limit"), True),
+    **dict.fromkeys(
+        ("replicas", "paused", "ready_when", "deletion_policy", "revision_history_limit", "disruption_budget"), True
+    ),
     "model": {"metadata"},
 }
 """Autoscalers, people who pause, wait, take notes or tidy up do not ask for another try of what was taken back."""

@@ -114,13 +114,14 @@ def test_nothing_is_said_of_an_attempt_when_everything_is_to_go() -> None:
     assert reports_in(world.reconcile()) == []
 
 
-def test_a_report_comes_last_so_that_it_delays_nothing() -> None:
+def test_a_report_comes_last_so_that_it_delays_nothing_but_what_concerns_no_request() -> None:
     world = in_stage("canary-10")
     breach(world, times=1)
     world.now += timedelta(seconds=1)
     effects = world.reconcile().effects
     assert isinstance(effects[0], fx.SetTraffic)
-    assert isinstance(effects[-1], fx.WriteReport)
+    assert isinstance(effects[-2], fx.WriteReport)
+    assert effects[-1] == fx.ApplyBudgets()
 
 
 def test_a_report_that_was_refused_is_left_for_later_with_all_that_is_in_it() -> None:
@@ -138,7 +139,7 @@ def test_after_a_restart_the_report_under_way_is_written_behind_a_fence() -> Non
     world = in_stage("canary-10")
     assert reports_in(world.reconcile()) == []
     world.reported.clear()
-    *_, fence, report = world.reconcile().effects
+    *_, fence, report, _ = world.reconcile().effects
     assert fence == fx.WriteStatus(status=world.status)
     assert isinstance(report, fx.WriteReport)
 

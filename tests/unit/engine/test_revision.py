@@ -67,6 +67,7 @@ def test_a_model_without_a_name_has_that_of_the_rollout() -> None:
         {"spec.deletionPolicy": "Delete"},
         {"spec.revisionHistoryLimit": 0},
         {"spec.service.longestAnswer": "10m"},
+        {"spec.disruptionBudget": {"maxUnavailable": 1}},
         {"spec.service": {"longestAnswer": "10m", "targetPort": "http", "port": 80}},
     ],
 )
