@@ -107,7 +107,8 @@ def _told(asked: Asked, answer: _Answer) -> Emit:
 def _answer(snapshot: Snapshot, asked: Asked, now: datetime) -> _Answer:
     """An action is for the attempt that was seen; only the kill switch works whatever has happened since.
 
-    Who approves has to be who they say. What else is asked for was allowed by whoever may create RolloutActions.
+    Who approves has to be who they say. What else is asked for was allowed by whoever may create RolloutActions: also
+    an item of a checklist says that something is done, and nothing follows from the name beside it.
     """
     spec, attempt = asked.spec, snapshot.status.attempt
     if spec.attempt != attempt and spec.action is not ActionKind.KILL:
