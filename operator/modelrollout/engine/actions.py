@@ -18,7 +18,7 @@ from modelrollout.api.status import (
 from modelrollout.engine.capacity import splits_by_pods
 from modelrollout.engine.effects import AnswerAction, Emit
 from modelrollout.engine.gates import UNGUARDED
-from modelrollout.engine.move import Move, evolve, is_ready, normal, warning
+from modelrollout.engine.move import Move, evolve, is_ready, normal, serving_colour, warning
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import at_once
 from modelrollout.engine.snapshot import Asked, Snapshot
@@ -219,6 +219,8 @@ def _promote_anew(snapshot: Snapshot, now: datetime) -> _Answer:
         return _Refused(target.trouble or "what the template names is being read; ask again in a moment")
     if status.stable and status.stable.revision == target.revision:
         return _Refused(f"version {target.version} serves already")
+    if status.stable is None and serving_colour(snapshot):
+        return _Refused("the status was lost, and what serves is just being found out; ask again in a moment")
     if status.killed:
         return _Refused(_KILLED.format(status.killed.by))
     if status.previous:

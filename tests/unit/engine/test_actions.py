@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from modelrollout.api.action import ActionOutcome
-from modelrollout.api.status import Colour, Phase, Verdict
+from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, Verdict
 from modelrollout.engine import effects as fx
 from modelrollout.engine.actions import REMEMBERED_FOR
 from unit.engine.simulation import START, World, make_spec
@@ -352,6 +352,15 @@ class TestGradualWaysBack:
         applied(world, "Revert")
         world.run_for(timedelta(seconds=30))
         assert world.share_of(Colour.GREEN) == 75
+
+
+def test_nobody_promotes_over_what_serves_while_a_lost_status_does_not_name_it() -> None:
+    """Else the pods that serve would be those of a candidate, which waits for them to be replaced for ever."""
+    world = serving()
+    world.status, world.history = ModelRolloutStatus(), {}
+    assert "the status was lost" in refused(world, "Promote")
+    assert world.status.stable
+    assert (world.status.stable.version, world.status.phase) == ("1.0.0", Phase.IDLE)
 
 
 class TestGates:
