@@ -104,7 +104,7 @@ class Served:
         through_gateway: bool = True,
     ) -> Load:
         """Requests to the model; without a gateway each has a connection of its own, as a Service spreads those."""
-        url = self._gateway_url() if through_gateway else self.bed.service_url(self.namespace, NAME, 80)
+        url = self.gateway_url() if through_gateway else self.bed.service_url(self.namespace, NAME, 80)
         return Load(
             f"{url}/v2/models/{NAME}/infer",
             host=host_of(self.namespace) if through_gateway else "",
@@ -115,7 +115,8 @@ class Served:
             keep_alive=through_gateway,
         )
 
-    def _gateway_url(self) -> str:
+    def gateway_url(self) -> str:
+        """Where the proxy listens, for requests with `host_of` the namespace as their host."""
         (proxy,) = self.bed.get("services", *_PROXIES)["items"]
         return self.bed.service_url(proxy["metadata"]["namespace"], proxy["metadata"]["name"], 80)
 

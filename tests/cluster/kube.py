@@ -11,7 +11,7 @@ from modelrollout.api.owner import Rollout
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import ApplyWorkload, SetTraffic
 from modelrollout.traffic.router import router_for
-from modelrollout.workloads import deployment, services
+from modelrollout.workloads import budgets, deployment, services
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 
@@ -78,3 +78,4 @@ def everything(subject: Rollout, *, weight: int = 0) -> Iterator[Object]:
     yield from router_for(subject.spec).render(
         subject, SetTraffic(stable=BLUE, attempt=1, candidate=GREEN, weight=weight)
     )
+    yield from budgets.render(subject)

@@ -156,6 +156,10 @@ def test_fills_in_the_defaults_of_what_is_named(rollouts: Rollouts) -> None:
             id="dollar in a regular expression",
         ),
         pytest.param({"spec.warmUp": {"path": "/ready?probe=1", "method": "GET"}}, id="warm-up by GET"),
+        pytest.param({"spec.service.longestAnswer": "1h30m"}, id="long answers"),
+        pytest.param({"spec.template.spec.terminationGracePeriodSeconds": 0}, id="no grace period"),
+        pytest.param({"spec.disruptionBudget": {"maxUnavailable": 0}}, id="no evictions"),
+        pytest.param({"spec.disruptionBudget": {"minAvailable": "100%"}}, id="all pods available"),
     ],
 )
 def test_accepts(changes: Object, rollouts: Rollouts) -> None:

@@ -15,7 +15,8 @@ import testbed
 from cluster.kube import Object
 from modelrollout.controller import guard
 from modelrollout.controller.kinds import GUARDS
-from stack.operator_process import eventually
+from stack.operator_process import OperatorProcess, eventually
+from stack.rollout import Rollout
 from testbed import gobuild
 from testbed.paths import REPOSITORY
 
@@ -61,9 +62,17 @@ def grant(bed: testbed.Bed, namespace: str, person: str, kind: str, role: str) -
 
 
 def asked(
-    bed: testbed.Bed, namespace: str, person: str, action: str, *, by: str = "", group: str = "", **fields: Any
+    bed: testbed.Bed,
+    namespace: str,
+    person: str,
+    action: str,
+    *,
+    by: str = "",
+    group: str = "",
+    is_meant: bool = False,
+    **fields: Any,
 ) -> str:
-    """What the API server says when somebody asks for an action; empty when it takes it."""
+    """What the API server says when somebody asks for an action; empty when it takes it. It is kept if `is_meant`."""
     manifest = {
         "apiVersion": "modelrollout.io/v1alpha1",
         "kind": "RolloutAction",
@@ -71,7 +80,7 @@ def asked(
         "spec": {"rollout": ROLLOUT, "attempt": 1, "action": action, "by": by or person, **fields},
     }
     command = [str(gobuild.program("kubectl")), f"--kubeconfig={bed.kubeconfig}", "create", "-f", "-"]
-    command += ["--dry-run=server", f"--namespace={namespace}", f"--as={person}"]
+    command += [f"--namespace={namespace}", f"--as={person}"] + ([] if is_meant else ["--dry-run=server"])
     command += [f"--as-group={group}"] if group else []
     done = subprocess.run(command, check=False, input=json.dumps(manifest), capture_output=True, text=True)
     return done.stderr.strip()
@@ -106,6 +115,45 @@ def test_nobody_writes_reports_but_the_operator(bed: testbed.Bed, people: str) -
     for person in ("vera", "olaf", "alva"):
         with pytest.raises(Exception, match="no"):
             bed.kubectl("auth", "can-i", "create", "rolloutreports", f"--as={person}", f"--namespace={people}")
+
+
+def test_two_people_have_to_approve_each_in_their_own_name(
+    bed: testbed.Bed, people: str, operator: OperatorProcess, client: ApiClient
+) -> None:
+    grant(bed, people, "bert", "clusterrole", "modelrollout-approver")
+    grant(bed, people, "bert", "role", "security")
+    require = {"approvals": [{"role": "security", "count": 2}], "checklist": ["runbook"]}
+    steps = [{"weight": 50, "hold": "1s", "require": require}, {"weight": 100, "hold": "1s"}]
+    rollout = Rollout(bed, client, people, ROLLOUT, strategy={"canary": {"steps": steps}})
+    rollout.apply("1.0.0")
+    rollout.serves("1.0.0")
+    rollout.apply("2.0.0")
+    rollout.wait_for(lambda status: "(0 of 2)" in progress(status), "the gate")
+    of_stage: Object = {"stage": "canary-50", "attempt": 2, "is_meant": True}
+
+    def approved(person: str, **fields: Any) -> str:
+        return asked(bed, people, person, "Approve", role="security", **of_stage, **fields)
+
+    for _ in range(2):
+        assert approved("alva") == ""
+    assert "spec.by" in approved("alva", by="bert")
+    assert "may not ask for Approve" in approved("olaf")
+    status = rollout.wait_for(lambda status: len(status.get("actions", [])) == 2, "both approvals by alva")
+    assert "(1 of 2)" in progress(status), "one person counts once"
+    assert asked(bed, people, "alva", "SignOff", item="runbook", **of_stage) == ""
+    assert approved("bert") == ""
+    rollout.serves("2.0.0")
+    told = eventually(lambda: rollout.get("mrr", "scorer-2")["status"].get("consents"), "the report to be whole")
+    assert {(one["by"], one.get("role") or one.get("item")) for one in told} == {
+        ("alva", "security"),
+        ("bert", "security"),
+        ("alva", "runbook"),
+    }
+
+
+def progress(status: Object) -> str:
+    """What a rollout waits for."""
+    return next((one["message"] for one in status["conditions"] if one["type"] == "Progressing"), "")
 
 
 class Live:

@@ -29,7 +29,7 @@ class Owned:
 
 
 def owned(kube: Kube, policy: str) -> Owned:
-    spec = rollout(deletionPolicy=policy, traffic=GATEWAY_API).spec
+    spec = rollout(deletionPolicy=policy, traffic=GATEWAY_API, disruptionBudget={"maxUnavailable": 1}).spec
     written = kube.create(
         {
             "apiVersion": "modelrollout.io/v1alpha1",
@@ -102,6 +102,7 @@ KEPT = {
     ("Service", "fraud-blue"),
     ("Service", "fraud-green"),
     ("HTTPRoute", "fraud"),
+    ("PodDisruptionBudget", "fraud-blue"),
 }
 
 
@@ -113,7 +114,7 @@ def test_deletion_under_retain_leaves_what_serves(kube: Kube, propagation: str) 
     kube.delete(one.rollout, propagation=propagation)
     if propagation == "Foreground":
         wait_for_garbage_collector(kube, one)
-        assert left(kube, one) == KEPT | {("Deployment", "fraud-green")}
+        assert left(kube, one) == KEPT | {("Deployment", "fraud-green"), ("PodDisruptionBudget", "fraud-green")}
     carry_out(kube, one, Release(keep=BLUE))
     let_go(kube, one)
     assert left(kube, one) == KEPT

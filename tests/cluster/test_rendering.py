@@ -16,7 +16,7 @@ from modelrollout.api.traffic import MOST_COHORTS, HeaderMatch
 from modelrollout.engine.effects import ApplyWorkload, ScaleWorkload, SetTraffic
 from modelrollout.engine.snapshot import Workload
 from modelrollout.traffic.router import router_for
-from modelrollout.workloads import deployment
+from modelrollout.workloads import budgets, deployment
 from stack.operator_process import eventually
 from support.rendering import GATEWAY_API, Cluster, rollout
 
@@ -99,6 +99,9 @@ SPECS = {
     **{path.stem: ModelRolloutSpec.model_validate(yaml.safe_load(path.read_text())["spec"]) for path in EXAMPLES},
     "awkward-replicas": rollout(template=AWKWARD).spec,
     "awkward-gateway": rollout(template=AWKWARD, traffic=GATEWAY_API).spec,
+    "long-answers": rollout(traffic=GATEWAY_API, service={"longestAnswer": "1h30m"}).spec,
+    "budget-of-a-share": rollout(disruptionBudget={"maxUnavailable": "25%"}).spec,
+    "budget-of-a-number": rollout(disruptionBudget={"minAvailable": 1}).spec,
 }
 
 
@@ -124,6 +127,14 @@ def test_an_upgrade_of_the_template_replaces_what_it_says_and_drops_what_it_leav
     assert [variable["name"] for variable in pod["containers"][0]["env"]] == [
         *("MODEL_NAME", "MODEL_VERSION", "MODEL_URI", "CACHE"),
     ]
+
+
+def test_a_budget_drops_what_the_spec_says_no_longer(kube: Kube) -> None:
+    """The API server takes no budget with both."""
+    for asked in ({"maxUnavailable": 1}, {"minAvailable": "50%"}, {"maxUnavailable": "50%"}):
+        budget, _ = budgets.render(placed(kube, rollout(disruptionBudget=asked)))
+        spec = kube.apply(budget)["spec"]
+        assert {field: value for field, value in spec.items() if field in ("maxUnavailable", "minAvailable")} == asked
 
 
 def test_what_somebody_else_changes_is_seen_and_put_back(kube: Kube) -> None:

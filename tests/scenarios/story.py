@@ -49,7 +49,12 @@ def canary(*weights: int, hold: str = "1s", **of_each: Any) -> Object:
 
 _MODEL_ROLLOUTS: dict[str, Any] = {"group": "modelrollout.io", "version": "v1alpha1", "plural": "modelrollouts"}
 _ACTIONS = _MODEL_ROLLOUTS | {"plural": "rolloutactions"}
-_GROUPS = {"deployments": "apps", "events": "events.k8s.io", "httproutes": "gateway.networking.k8s.io"}
+_GROUPS = {
+    "deployments": "apps",
+    "events": "events.k8s.io",
+    "httproutes": "gateway.networking.k8s.io",
+    "poddisruptionbudgets": "policy",
+}
 _MERGE: dict[str, Any] = {"_content_type": "application/merge-patch+json"}
 ENDLESS = {"canary": {"steps": [{"weight": 50, "hold": "1h"}, {"weight": 100, "hold": "1s"}]}}
 """The first stage lasts longer than any story."""

@@ -8,6 +8,8 @@ from support.rollouts import ABSENT, WHOLE, Complaint, Object, field_of
 CONTAINER = "spec.template.spec.containers.0"
 GATEWAY = "spec.traffic.gatewayAPI"
 OFFICE: Object = {"from": "09:00", "to": "16:00"}
+BUDGET = "spec.disruptionBudget"
+PODS = "must be a number of pods such as 1, or a share of them such as 25%, in quotes"
 BLUE_GREEN = "spec.strategy.blueGreen"
 STEPS = "spec.strategy.canary.steps"
 STEP = f"{STEPS}.0"
@@ -151,6 +153,9 @@ PORTS = [
     mistyped("spec.service.port", "80", "integer"),
     Bad("target port 0", {"spec.service.targetPort": 0}, "a number from 1 to 65535, or the name of a container port"),
     Bad("target port 70000", {"spec.service.targetPort": 70000}, "a number from 1 to 65535"),
+    no_duration("spec.service.longestAnswer", "10 minutes"),
+    no_time("spec.service.longestAnswer", "0s"),
+    mistyped("spec.service.longestAnswer", 600, "string"),
     Bad("target port that no container has", {"spec.service.targetPort": "grpc"}, "name a port so in the template"),
     Bad("number of a target port in quotes", {"spec.service.targetPort": "8080"}, "or set targetPort to a number"),
     Bad(
@@ -181,6 +186,8 @@ TEMPLATE = [
     Bad("name of a container in capitals", {f"{CONTAINER}.name": "Server"}, "only lower-case letters, digits"),
     repeated("spec.template.spec.containers", [{"name": "a", "image": "a"}] * 2),
     outside("spec.template.spec.restartPolicy", "Never", "Always"),
+    mistyped("spec.template.spec.terminationGracePeriodSeconds", "60", "integer"),
+    below("spec.template.spec.terminationGracePeriodSeconds", -1, least=0),
     Bad("variable of the operator", {f"{CONTAINER}.env.0.name": "MODEL_VERSION"}, "remove it here and set spec.model"),
     Bad(
         "variable of the operator, in an init container",
@@ -456,6 +463,12 @@ REST = [
     below("spec.warmUp.requests", 0),
     no_time("spec.warmUp.timeout", "0s"),
     Bad("content type in a word", {"spec.warmUp.contentType": "json"}, "must be a content type such as"),
+    Bad("a budget of nothing", {BUDGET: {}}, "name one of maxUnavailable and minAvailable"),
+    Bad("both sides of a budget", {BUDGET: {"maxUnavailable": 1, "minAvailable": 1}}, "name one of maxUnavailable"),
+    Bad("a budget of -1", {BUDGET: {"maxUnavailable": -1}}, PODS, f"{BUDGET}.maxUnavailable"),
+    Bad("a budget in quotes", {BUDGET: {"maxUnavailable": "1"}}, PODS, f"{BUDGET}.maxUnavailable"),
+    Bad("more than all pods", {BUDGET: {"minAvailable": "101%"}}, PODS, f"{BUDGET}.minAvailable"),
+    Bad("a part of a per cent", {BUDGET: {"minAvailable": "7.5%"}}, PODS, f"{BUDGET}.minAvailable"),
     no_duration("spec.rollback.keepWarm", "1d"),
     no_time("spec.progressDeadline", "0m"),
     mistyped("spec.progressDeadline", 600, "string"),

@@ -22,6 +22,10 @@
 - apiGroups: [""]
   resources: [services]
   verbs: [get, list, watch, create, patch, delete]
+# Where spec.disruptionBudget asks for them. The watch is for those of the operator alone.
+- apiGroups: [policy]
+  resources: [poddisruptionbudgets]
+  verbs: [get, list, watch, create, patch, delete]
 # What templates name is copied for each attempt. Of all others the watch asks for nothing but metadata.
 - apiGroups: [""]
   resources: [configmaps]

@@ -19,6 +19,8 @@ VERSION = f"{GROUP}/version"
 REVISION = f"{GROUP}/revision"
 COPIES = f"{GROUP}/copies"
 """Annotation of the record of an attempt: the copies that its pods need."""
+GRACE = f"{GROUP}/grace-period"
+"""Annotation of a Deployment: seconds that its pods get at least to end, as of when they were first rendered."""
 
 FINALIZER = f"{GROUP}/release"
 

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
+from modelrollout.api.disruption import DisruptionBudget
 from modelrollout.api.quantities import LABEL_VALUE_PATTERN, SHARE_PATTERN, Duration, HttpPath, PositiveDuration
 from modelrollout.api.slo import Slo
 from modelrollout.api.status import MOST_HISTORY
@@ -65,6 +66,13 @@ class Service(ApiModel):
                 "must be a number from 1 to 65535, or the name of a container port",
             )
         ),
+    )
+    longest_answer: PositiveDuration | None = Field(
+        description="The longest time that an answer takes, such as 10m for a model that writes long texts. A version "
+        "that gets no more requests keeps its pods for that long, pods of later attempts get a grace period that is "
+        "longer by 30s, and the HTTPRoute of gatewayAPI cuts answers off only then. When left out, pods are kept for "
+        "10s, and the gateway's own limit holds: that of Envoy Gateway is 15s.",
+        default=None,
     )
 
 
@@ -329,6 +337,11 @@ class ModelRolloutSpec(ApiModel):
     capacity: Capacity = Field(
         description="How many pods the candidate has before it serves everything.", default_factory=Capacity
     )
+    disruption_budget: DisruptionBudget | None = Field(
+        description="How many pods of a version may be evicted at once. Leave it out where you have budgets of your "
+        "own: a pod that two of them select cannot be evicted at all.",
+        default=None,
+    )
     retry: Retry | None = Field(
         description="Trying a version again that was taken back. Without it that takes a change of the spec.",
         default=None,
@@ -342,7 +355,7 @@ class ModelRolloutSpec(ApiModel):
         description="What of the things that the template names is copied for each attempt.", default_factory=Copies
     )
     revision_history_limit: int = Field(
-        description="How many attempts that are not in use are kept to go back to.",
+        description="How many attempts that are not in use are kept to go back to, and their RolloutReports.",
         default=10,
         ge=0,
         le=MOST_HISTORY,

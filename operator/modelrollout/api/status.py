@@ -353,7 +353,7 @@ class ModelRolloutStatus(ApiModel):
     way_back: WayBackStatus | None = Field(description="The step of a gradual way back.", default=None)
     pinned: Pinned | None = Field(
         description="The version that is wanted whatever the spec says, until the spec changes in more than replicas, "
-        "paused, revisionHistoryLimit, deletionPolicy or model.metadata.",
+        "paused, revisionHistoryLimit, deletionPolicy, disruptionBudget, service.longestAnswer or model.metadata.",
         default=None,
     )
     promoting: bool = Field(

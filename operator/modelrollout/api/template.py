@@ -120,6 +120,12 @@ class PodSpec(_Open):
     restart_policy: Literal["Always"] | None = Field(
         description="Always, or left out: a Deployment has no other.", default=None
     )
+    termination_grace_period_seconds: int | None = Field(
+        description="Seconds that a pod has to end in; at least spec.service.longestAnswer and 30 more, where that is "
+        "given.",
+        default=None,
+        ge=0,
+    )
     containers: list[Container] = Field(
         description="Containers of the pods, the model server first.",
         min_length=1,

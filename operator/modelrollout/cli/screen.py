@@ -9,7 +9,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from modelrollout.api.quantities import parse_duration
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.status import ColourStatus, SloStatus, Verdict, Word
 from modelrollout.cli.outlook import (
@@ -26,6 +25,7 @@ from modelrollout.cli.outlook import (
 from modelrollout.cli.styles import BAD, COLOURS, DIM, HEADING, PHASES, VERDICTS, WARNING
 from modelrollout.cli.times import clock, rough
 from modelrollout.engine.capacity import reachable_weight
+from modelrollout.engine.draining import cold_at
 
 _MARKS = {
     Mark.DONE: ("✓", "green"),
@@ -126,8 +126,7 @@ def _condition_of(role: str, one: ColourStatus, rollout: ModelRollout, now: date
     if role == "stable":
         return Text(f"{rollout.status.ready_replicas} of {rollout.status.replicas} pods ready")
     if role == "previous":
-        cold_at = one.since + parse_duration(rollout.spec.rollback.keep_warm)
-        return Text(f"kept warm until {clock(cold_at, now)}")
+        return Text(f"kept warm until {clock(cold_at(rollout.spec, one), now)}")
     loaded = f", loaded in {one.load_seconds:.0f}s" if one.load_seconds is not None else ""
     return Text(f"warm{loaded}") if one.warm else Text("not warm yet", WARNING)
 

@@ -159,8 +159,9 @@ def revert(asker: Asker, name: str, to: str | None, mode: str | None) -> None:
 def undo(asker: Asker, name: str, mode: str | None) -> None:
     """Take a promotion back.
 
-    The version before serves again, as long as it is kept warm (spec.rollback.keepWarm). While a candidate is under way
-    there is nothing to undo; abort takes it back.
+    The version before serves again: at once while it is kept warm (spec.rollback.keepWarm), and later by being rolled
+    out again, stage by stage, from the history. While a candidate is under way there is nothing to undo; abort takes it
+    back.
     """
     rollout = asker.cluster.rollout(name)
     if candidate := rollout.status.candidate:

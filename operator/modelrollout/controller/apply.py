@@ -45,6 +45,7 @@ from modelrollout.controller.reporting import Reports
 from modelrollout.engine.effects import (
     AddFinalizer,
     AnswerAction,
+    ApplyBudgets,
     ApplyServices,
     ApplyWorkload,
     Effect,
@@ -59,7 +60,7 @@ from modelrollout.engine.effects import (
     WriteStatus,
 )
 from modelrollout.traffic.router import router_for
-from modelrollout.workloads import deployment, release, services, warm_up
+from modelrollout.workloads import budgets, deployment, release, services, warm_up
 
 
 @dataclass(kw_only=True)
@@ -200,6 +201,10 @@ class Applier:
                 subject = warm_up_subject(effect.colour, effect.attempt, seen.snapshot.generation)
                 self._warm_ups.ensure(seen.key, subject, lambda: self._warm_up(seen, effect))
                 return False
+            case ApplyBudgets():
+                wrote = await self._apply(seen, budgets.render(seen.owner))
+                await self._delete_all(budgets.leftovers(seen.owner, self._informers))
+                return wrote
             case Emit():
                 self._tell(seen, [effect], outcome)
                 return False
@@ -332,7 +337,7 @@ class Applier:
     async def _write_report(self, seen: Seen, effect: WriteReport) -> bool:
         """A report that is refused must not hold the deletion of the ModelRollout up."""
         try:
-            await self._reports.write(seen.owner, effect.record)
+            await self._reports.write(seen.owner, effect)
         except RefusedError:
             if seen.snapshot.deleting:
                 return False

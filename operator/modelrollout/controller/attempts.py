@@ -1,10 +1,10 @@
 """What attempts run: described by the spec or by a record, with copies of what the template names."""
 
-from modelrollout.api.labels import attempt_of, record_name
+from modelrollout.api.labels import attempt_of, colour_name, record_name
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.controller.client import ConflictError, KubeApi, NotFoundError, RefusedError
 from modelrollout.controller.informers import Informers
-from modelrollout.controller.kinds import CONTROLLER_REVISIONS, COPIED, Key
+from modelrollout.controller.kinds import CONTROLLER_REVISIONS, COPIED, DEPLOYMENTS, Key
 from modelrollout.controller.observe import Seen
 from modelrollout.engine.effects import ApplyWorkload, Forget
 from modelrollout.workloads import copies, deployment, revisions
@@ -31,7 +31,8 @@ class Attempts:
             needed.append(revisions.render(seen.owner, effect, content))
         if effect.recorded is None:
             needed += await self._missing_copies(seen)
-        return [*needed, deployment.render(seen.owner, effect, content)]
+        live = self._informers.get(DEPLOYMENTS.kind, seen.key.namespace, colour_name(seen.key.name, effect.colour))
+        return [*needed, deployment.render(seen.owner, effect, content, live)]
 
     def left_of(self, seen: Seen, effect: Forget) -> list[Live]:
         """What to delete of attempts that are forgotten.

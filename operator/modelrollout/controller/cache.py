@@ -155,8 +155,12 @@ _NEVER_READ = {
     "ControllerRevision": ("data",),
     "ConfigMap": ("data", "binaryData"),
     "Secret": ("data",),
+    "PodDisruptionBudget": ("status",),
 }
-"""By kind of child: what an attempt ran is read from the API server when somebody goes back to it; copies never are."""
+"""By kind of child: what an attempt ran is read from the API server when somebody goes back to it; copies never are.
+
+The status of a budget changes with every pod that comes or goes, and nobody here needs it.
+"""
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 

@@ -58,6 +58,7 @@ ROLLOUT_ACTIONS = Kind(API_VERSION, "RolloutAction", "rolloutactions")
 ROLLOUT_REPORTS = Kind(API_VERSION, "RolloutReport", "rolloutreports", selector=_OURS)
 DEPLOYMENTS = Kind("apps/v1", "Deployment", "deployments", selector=_OURS)
 SERVICES = Kind("v1", "Service", "services", selector=_OURS)
+DISRUPTION_BUDGETS = Kind("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", selector=_OURS)
 CONTROLLER_REVISIONS = Kind("apps/v1", "ControllerRevision", "controllerrevisions", selector=_OURS)
 CONFIG_MAPS = Kind("v1", "ConfigMap", "configmaps", selector=_OURS)
 SECRETS = Kind("v1", "Secret", "secrets", selector=_OURS)
@@ -79,7 +80,7 @@ PODS = Kind("v1", "Pod", "pods")
 EVENTS = Kind("events.k8s.io/v1", "Event", "events")
 LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
-CHILDREN = (DEPLOYMENTS, SERVICES, HTTP_ROUTES, CONTROLLER_REVISIONS, CONFIG_MAPS, SECRETS)
+CHILDREN = (DEPLOYMENTS, SERVICES, HTTP_ROUTES, DISRUPTION_BUDGETS, CONTROLLER_REVISIONS, CONFIG_MAPS, SECRETS)
 COPIED = {kind.kind: kind for kind in (CONFIG_MAPS, SECRETS)}
 """By name: what templates name and attempts get copies of."""
 GUARDS = (POLICIES, POLICY_BINDINGS)

@@ -113,7 +113,8 @@ def _told(asked: Asked, answer: _Answer) -> Emit:
 def _answer(snapshot: Snapshot, asked: Asked, now: datetime) -> _Answer:
     """An action is for the attempt that was seen; only the kill switch works whatever has happened since.
 
-    Who approves has to be who they say. What else is asked for was allowed by whoever may create RolloutActions.
+    Who approves has to be who they say. What else is asked for was allowed by whoever may create RolloutActions: also
+    an item of a checklist says that something is done, and nothing follows from the name beside it.
     """
     spec, attempt = asked.spec, snapshot.status.attempt
     if spec.attempt != attempt and spec.action is not ActionKind.KILL:
@@ -224,6 +225,8 @@ def _promote_anew(snapshot: Snapshot, now: datetime) -> _Answer:
         return _Refused(target.trouble or "what the template names is being read; ask again in a moment")
     if status.stable and status.stable.revision == target.revision:
         return _Refused(f"version {target.version} serves already")
+    if status.stable is None and serving_colour(snapshot):
+        return _Refused("the status was lost, and what serves is just being found out; ask again in a moment")
     if status.killed:
         return _Refused(_KILLED.format(status.killed.by))
     if status.previous:

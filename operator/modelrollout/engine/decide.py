@@ -8,7 +8,7 @@ from modelrollout.engine.actions import answers, hear
 from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.conditions import report
 from modelrollout.engine.deleting import deleting, drains_first, taking_back
-from modelrollout.engine.effects import AddFinalizer, Decision, Effect, Emit, Watch, WriteStatus
+from modelrollout.engine.effects import AddFinalizer, ApplyBudgets, Decision, Effect, Emit, Watch, WriteStatus
 from modelrollout.engine.history import with_history
 from modelrollout.engine.idle import idle
 from modelrollout.engine.move import Move
@@ -18,7 +18,7 @@ from modelrollout.engine.records import recorded, reports, reports_noted
 from modelrollout.engine.reverting import reverting
 from modelrollout.engine.slos import judged_stage
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.transitions import note_pause
+from modelrollout.engine.transitions import note_pause, tell_pause
 from modelrollout.engine.wanted import follow_spec
 from modelrollout.engine.world import effects_for
 
@@ -29,7 +29,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     The shell carries the effects out and stops at the first that fails. It calls again at every change it sees, at
     `wake_at`, and at every new reading of what is watched; calling too often does no harm.
     """
-    if snapshot.deleting and not drains_first(snapshot):
+    if snapshot.deleting and not drains_first(snapshot, now):
         return Decision(effects=tuple(deleting(snapshot, now)))
     if not snapshot.has_finalizer:
         return Decision(effects=(AddFinalizer(),), wake_at=now)
@@ -41,7 +41,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     status = reports_noted(snapshot, with_history(noted, status))
     effects = _told_once_written(effects_for(snapshot, status, now), (*answers(snapshot, status), *move.events, *told))
     return Decision(
-        effects=(*effects, *reports(snapshot, status, effects)),
+        effects=(*effects, *reports(snapshot, status, effects), ApplyBudgets()),
         wake_at=_wake_at(move, now),
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,
@@ -80,7 +80,7 @@ def _move(snapshot: Snapshot, now: datetime) -> Move:
     status = snapshot.status
     if snapshot.deleting:
         return taking_back(snapshot, now)
-    if heard := hear(snapshot, now):
+    if heard := hear(snapshot, now) or tell_pause(snapshot):
         return heard
     match status.phase:
         case Phase.PREPARING if status.candidate:

@@ -3,8 +3,9 @@
 from datetime import datetime
 
 from modelrollout.api.spec import DeletionPolicy
-from modelrollout.api.status import Colour, Phase
+from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
 from modelrollout.engine.effects import Effect, Release, RemoveFinalizer, SetTraffic
+from modelrollout.engine.idle import draining
 from modelrollout.engine.move import Move, answering_pods, only_candidate_serves, serving_colour
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.records import last_reports
@@ -13,19 +14,25 @@ from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import revert
 
 
-def drains_first(snapshot: Snapshot) -> bool:
-    """Whether a candidate that has requests is to finish them, while stable can answer all others."""
+def drains_first(snapshot: Snapshot, now: datetime) -> bool:
+    """Whether the version beside stable is to finish its answers, while stable can give all others."""
     status = snapshot.status
     stays = snapshot.has_finalizer and snapshot.spec.deletion_policy is DeletionPolicy.RETAIN
-    in_traffic = status.candidate is not None and status.phase in (Phase.PROGRESSING, Phase.REVERTING)
-    return stays and in_traffic and answering_pods(snapshot, status.stable) > 0
+    has_answers = _is_in_traffic(status) or draining(snapshot, now) is not None
+    return stays and has_answers and answering_pods(snapshot, status.stable) > 0
+
+
+def _is_in_traffic(status: ModelRolloutStatus) -> bool:
+    """Whether there is a candidate that has requests, or had some before it was put back to the first stage."""
+    had_requests = status.phase in (Phase.PROGRESSING, Phase.REVERTING) or status.left_at is not None
+    return status.candidate is not None and had_requests
 
 
 def taking_back(snapshot: Snapshot, now: datetime) -> Move:
-    """The candidate goes as in any revert, and nothing follows."""
+    """The candidate goes as in any revert, the version before once it has drained, and nothing follows."""
     candidate = snapshot.status.candidate
     if candidate is None:
-        return Move(status=snapshot.status)
+        return draining(snapshot, now) or Move(status=snapshot.status)
     if snapshot.status.phase is Phase.REVERTING:
         return reverting(at_once(snapshot, now), candidate, now)
     message = "the ModelRollout is being deleted"

@@ -98,10 +98,20 @@ class WriteStatus:
 class WriteReport:
     """The RolloutReport of an attempt, as its record says; behind a write of the status, which fails on a stale view.
 
-    It comes last of all: what a report is refused for must not delay anything.
+    It comes behind all that serves: what a report is refused for must not delay that. Of the others, those of attempts
+    `in_use` stay, and as many more as `spec.revisionHistoryLimit` says.
     """
 
     record: AttemptRecord
+    in_use: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyBudgets:
+    """PodDisruptionBudgets NAME-blue and NAME-green as the spec asks for them, or none.
+
+    They come behind all else: whatever they are refused for concerns neither requests nor pods.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,6 +157,7 @@ Effect = (
     | WarmUp
     | WriteStatus
     | WriteReport
+    | ApplyBudgets
     | Emit
     | AnswerAction
     | Release

@@ -8,10 +8,16 @@ from modelrollout.engine.snapshot import Snapshot
 def with_history(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRolloutStatus:
     """The status with the history that follows from the rest of it: the newest first, and no more than is kept."""
     known = sorted(_known(snapshot, status), key=lambda entry: entry.attempt, reverse=True)
-    in_use = {part.attempt for part in (status.stable, status.previous, status.candidate, status.pinned) if part}
-    spare = [entry.attempt for entry in known if entry.attempt not in in_use]
-    kept = in_use | set(spare[: snapshot.spec.revision_history_limit])
+    needed = in_use(status)
+    spare = [entry.attempt for entry in known if entry.attempt not in needed]
+    kept = needed | set(spare[: snapshot.spec.revision_history_limit])
     return evolve(status, history=[entry for entry in known if entry.attempt in kept])
+
+
+def in_use(status: ModelRolloutStatus) -> frozenset[int]:
+    """The attempts that have pods, or that somebody went back to."""
+    parts = (status.stable, status.previous, status.candidate, status.pinned)
+    return frozenset(part.attempt for part in parts if part)
 
 
 def forgotten(snapshot: Snapshot, status: ModelRolloutStatus) -> tuple[int, ...]:

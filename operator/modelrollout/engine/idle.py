@@ -5,9 +5,9 @@ from datetime import datetime
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import Retry
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, RevertStatus
+from modelrollout.engine.draining import cold_at, drain_time
 from modelrollout.engine.move import Move, evolve, is_ready, normal, paused_by, serving_colour, stamp, stays
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.reverting import DRAIN
 from modelrollout.engine.slos import clear_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import adopt, restore, start_attempt
@@ -19,7 +19,7 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
     status = snapshot.status
     if status.stable is None and (serving := serving_colour(snapshot)):
         return adopt(snapshot, serving, now)
-    if status.previous and now >= _cold_at(snapshot, status.previous):
+    if status.previous and now >= cold_at(snapshot.spec, status.previous):
         return _park(status, status.previous)
     target = wanted(snapshot)
     if target.trouble is not None:
@@ -38,10 +38,17 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
         return stays(status, Reason.PAUSED, f"{paused}; version {target.version} starts afterwards")
     if status.previous and status.previous.revision == target.revision and status.previous.colour in snapshot.workloads:
         return _return_to(status.previous, snapshot, now)
-    if status.previous and now < status.previous.since + DRAIN:
-        message = f"version {status.previous.version} finishes its answers in {status.previous.colour}"
-        return stays(status, Reason.DRAINING, message, until=status.previous.since + DRAIN)
-    return start_attempt(snapshot, now)
+    return draining(snapshot, now) or start_attempt(snapshot, now)
+
+
+def draining(snapshot: Snapshot, now: datetime) -> Move | None:
+    """The version before has given its requests up, and some answers are still to come from it."""
+    previous = snapshot.status.previous
+    drained_at = previous.since + drain_time(snapshot.spec) if previous else now
+    if previous is None or now >= drained_at:
+        return None
+    message = f"version {previous.version} finishes its answers in {previous.colour} until {stamp(drained_at)}"
+    return stays(snapshot.status, Reason.DRAINING, message, until=drained_at)
 
 
 def _not_described(snapshot: Snapshot, trouble: str) -> Move:
@@ -49,8 +56,8 @@ def _not_described(snapshot: Snapshot, trouble: str) -> Move:
     status = snapshot.status
     if not trouble:
         return Move(status=status)
-    cold_at = _cold_at(snapshot, status.previous) if status.previous else None
-    return stays(status, Reason.CONFIGURATION_MISSING, trouble, until=cold_at, needs_person=True)
+    until = cold_at(snapshot.spec, status.previous) if status.previous else None
+    return stays(status, Reason.CONFIGURATION_MISSING, trouble, until=until, needs_person=True)
 
 
 def _settle(snapshot: Snapshot) -> Move:
@@ -59,19 +66,14 @@ def _settle(snapshot: Snapshot) -> Move:
     if status.last_revert:
         status = evolve(status, last_revert=evolve(status.last_revert, fingerprint=""))
     pinned, previous = status.pinned, status.previous
-    cold_at = _cold_at(snapshot, previous) if previous else None
+    until = cold_at(snapshot.spec, previous) if previous else None
     if pinned:
         message = f"{pinned.by} went back to version {pinned.version}; it stays until the spec changes"
-        return stays(status, Reason.PINNED, message, until=cold_at)
-    if previous is None or cold_at is None:
+        return stays(status, Reason.PINNED, message, until=until)
+    if previous is None or until is None:
         return Move(status=status)
-    message = f"version {previous.version} stays warm in {previous.colour} until {stamp(cold_at)}"
-    return stays(status, Reason.SERVING, message, until=cold_at)
-
-
-def _cold_at(snapshot: Snapshot, previous: ColourStatus) -> datetime:
-    """When the version before may go; not before it has finished its answers."""
-    return previous.since + max(parse_duration(snapshot.spec.rollback.keep_warm), DRAIN)
+    message = f"version {previous.version} stays warm in {previous.colour} until {stamp(until)}"
+    return stays(status, Reason.SERVING, message, until=until)
 
 
 def _park(status: ModelRolloutStatus, previous: ColourStatus) -> Move:
@@ -83,12 +85,12 @@ def _return_to(previous: ColourStatus, snapshot: Snapshot, now: datetime) -> Mov
     """The version before is wanted again and still warm: no stages, it has served everything before."""
     if is_ready(snapshot, previous, pods=snapshot.spec.replicas):
         return restore(snapshot, previous, now)
-    cold_at = _cold_at(snapshot, previous)
+    until = cold_at(snapshot.spec, previous)
     message = (
         f"waiting for all {snapshot.spec.replicas} pods of version {previous.version} in {previous.colour}; "
-        f"without them it comes back by stages from {stamp(cold_at)} on"
+        f"without them it comes back by stages from {stamp(until)} on"
     )
-    return stays(snapshot.status, Reason.WAITING_FOR_PODS, message, until=cold_at, needs_person=True)
+    return stays(snapshot.status, Reason.WAITING_FOR_PODS, message, until=until, needs_person=True)
 
 
 def _again_at(retry: Retry | None, failed: RevertStatus) -> datetime | None:

@@ -14,6 +14,7 @@ from modelrollout.engine.capacity import (
     skips_unreachable,
     splits_by_pods,
 )
+from modelrollout.engine.conditions import PROGRESSING
 from modelrollout.engine.effects import Emit
 from modelrollout.engine.gates import gate
 from modelrollout.engine.move import (
@@ -178,7 +179,7 @@ def _through_the_gate(trial: _Trial, *stages: Stage) -> Move:
     closed = gate(trial.snapshot, trial.candidate, stages)
     if closed is None:
         return _advance(trial)
-    before = next((one.reason for one in trial.snapshot.status.conditions if one.type == "Progressing"), "")
+    before = next((one.reason for one in trial.snapshot.status.conditions if one.type == PROGRESSING), "")
     told = () if before == Reason.AWAITING_APPROVAL else (normal(Reason.AWAITING_APPROVAL, closed.message),)
     return Move(status=trial.snapshot.status, waiting=closed, events=told)
 

@@ -22,6 +22,7 @@ from modelrollout.api.status import (
     Verdict,
 )
 from modelrollout.engine.effects import Effect, WriteReport, WriteStatus
+from modelrollout.engine.history import in_use
 from modelrollout.engine.move import Move, evolve
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.slos import fold
@@ -65,7 +66,7 @@ def reports_noted(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRollou
 
 def reports(snapshot: Snapshot, status: ModelRolloutStatus, effects: Iterable[Effect]) -> list[Effect]:
     """What brings the reports up to the status; behind a write of it, which is added where there is none."""
-    lagging = [WriteReport(record=_whole(status, one)) for one in status.records if _lags(snapshot, one)]
+    lagging = [_written(status, _whole(status, one)) for one in status.records if _lags(snapshot, one)]
     if not lagging or snapshot.report_refused:
         return []
     fence = [] if any(isinstance(effect, WriteStatus) for effect in effects) else [WriteStatus(status=status)]
@@ -76,10 +77,15 @@ def last_reports(snapshot: Snapshot, now: datetime) -> list[Effect]:
     """What is to be said before the ModelRollout goes: an attempt that is under way ends with it."""
     status = snapshot.status
     return [
-        WriteReport(record=_cut_short(_whole(status, one), now))
+        _written(status, _cut_short(_whole(status, one), now))
         for one in status.records
         if _lags(snapshot, one) or not one.ended
     ]
+
+
+def _written(status: ModelRolloutStatus, record: AttemptRecord) -> WriteReport:
+    """The newest attempt is in use though nothing may be left of it: people want to know why."""
+    return WriteReport(record=record, in_use=in_use(status) | {status.attempt})
 
 
 def _lags(snapshot: Snapshot, record: AttemptRecord) -> bool:
@@ -130,7 +136,7 @@ def _entries(snapshot: Snapshot, move: Move, now: datetime) -> list[TimelineEntr
     left = before.stage if before.stage and _is_another(before.stage, after.stage) else None
     moved = evolve(notes[-1], moved=True)
     if left:
-        moved = evolve(moved, left=left.name, evidence=_evidence(snapshot, now) if left.weight else [])
+        moved = evolve(moved, left=left.name, evidence=_evidence(snapshot, now) if left.has_requests else [])
     return [*notes[:-1], moved]
 
 

@@ -1,11 +1,12 @@
 """Reverting: stable has the requests again; the candidate's pods finish what they have, then go."""
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, WayBackStatus
 from modelrollout.engine.capacity import ROUTE_SETTLES
+from modelrollout.engine.draining import drain_time
 from modelrollout.engine.move import (
     Move,
     answering_pods,
@@ -21,10 +22,7 @@ from modelrollout.engine.reasons import Reason
 from modelrollout.engine.slos import clear_verdicts, fold, harmful, with_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import stand_in, step_back
-from modelrollout.engine.wanted import wanted
-
-DRAIN = timedelta(seconds=10)
-"""From a colour's last requests to the end of its pods: data planes take a moment to follow, answers to end."""
+from modelrollout.engine.wanted import fingerprint, wanted
 
 
 def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
@@ -36,9 +34,10 @@ def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
         if not answering_pods(snapshot, status.stable):
             return _keep_serving(snapshot, candidate, now)
         return _wait_for_route(status, now)
-    if status.left_at and now < status.left_at + DRAIN:
-        message = f"version {candidate.version} finishes its answers"
-        return stays(status, Reason.DRAINING, message, until=status.left_at + DRAIN)
+    drained_at = status.left_at + drain_time(snapshot.spec) if status.left_at else now
+    if now < drained_at:
+        message = f"version {candidate.version} finishes its answers until {stamp(drained_at)}"
+        return stays(status, Reason.DRAINING, message, until=drained_at)
     stuck = record is not None and bool(record.fingerprint)
     done = evolve(status, phase=Phase.REVERTED if stuck else Phase.IDLE, candidate=None, left_at=None)
     served = f"version {status.stable.version} serves all requests" if status.stable else "nothing serves yet"
@@ -60,10 +59,14 @@ def _step_by_step(snapshot: Snapshot, candidate: ColourStatus, step: WayBackStat
     slos = fold(snapshot, now)
     snapshot = with_verdicts(snapshot, slos)
     worst = harmful(snapshot.spec.slos, slos, now)
+    message = f"Version {candidate.version} goes back at once"
     if worst or not answering_pods(snapshot, candidate):
         why = f"SLO {worst.name} is breached: {worst.message}" if worst else "it has no ready pod left"
-        message = f"Version {candidate.version} goes back at once: {why}"
-        return Move(status=at_once(snapshot, now).status, events=(warning(Reason.GOING_BACK, message),), moved=True)
+        told = warning(Reason.GOING_BACK, f"{message}: {why}")
+        return Move(status=at_once(snapshot, now).status, events=(told,), moved=True)
+    if _gives_way(snapshot, candidate):
+        told = normal(Reason.GOING_BACK, f"{message}: version {wanted(snapshot).version} is wanted now")
+        return Move(status=at_once(snapshot, now).status, events=(told,), moved=True)
     if step.reached_at is None:
         return _wait_for_step(snapshot, candidate, step, now)
     held_until = step.reached_at + parse_duration(snapshot.spec.rollback.hold)
@@ -74,6 +77,16 @@ def _step_by_step(snapshot: Snapshot, candidate: ColourStatus, step: WayBackStat
     if following is None:
         return Move(status=at_once(snapshot, now).status, moved=True)
     return Move(status=evolve(clear_verdicts(snapshot.status), way_back=following), moved=True)
+
+
+def _gives_way(snapshot: Snapshot, candidate: ColourStatus) -> bool:
+    """Whether another version is wanted by now than when the way back began.
+
+    Who is superseded in a stage goes back at once as well, and stable can take everything at any time.
+    """
+    begun = snapshot.status.last_revert
+    is_another_wish = begun is not None and begun.fingerprint != fingerprint(snapshot)
+    return is_another_wish and wanted(snapshot).revision != candidate.revision
 
 
 def _wait_for_step(snapshot: Snapshot, candidate: ColourStatus, step: WayBackStatus, now: datetime) -> Move:

@@ -8,7 +8,9 @@ from typing import Any
 from modelrollout.api.spec import ModelRolloutSpec
 
 _NO_OTHER_TRY: Any = {
-    **dict.fromkeys(("replicas", "paused", "ready_when", "deletion_policy", "revision_history_limit"), True),
+    **dict.fromkeys(
+        ("replicas", "paused", "ready_when", "deletion_policy", "revision_history_limit", "disruption_budget"), True
+    ),
     "model": {"metadata"},
 }
 """Autoscalers, people who pause, wait, take notes or tidy up do not ask for another try of what was taken back."""
@@ -23,8 +25,11 @@ def revision_of(name: str, spec: ModelRolloutSpec, copied: Mapping[str, str] | N
 def fingerprint_of(spec: ModelRolloutSpec) -> str:
     """Hash of all that can make a failed version worth another try.
 
-    Defaults are left out: an option that comes with a later release must not try again what this one took back.
+    Defaults are left out: an option that comes with a later release must not try again what this one took back. How
+    long answers may take is not why a version is good, and whoever tunes it has not asked for one that was pulled.
     """
+    service = spec.service.model_copy(update={"longest_answer": None})
+    spec = spec.model_copy(update={"service": service})
     return _digest(spec.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude=_NO_OTHER_TRY))
 
 

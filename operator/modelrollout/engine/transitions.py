@@ -27,6 +27,8 @@ from modelrollout.engine.windows import opens_at
 
 _FRESH_CLOCKS = {"paused_at": None, "paused_seconds": 0.0, "pods_missing_since": None}
 
+_PAUSES = (Reason.PAUSED, Reason.RESUMED)
+
 _STEPS_BACK = (75, 50, 25)
 """Per cent that a candidate keeps on a gradual way back, as far as they are less than it has."""
 
@@ -240,6 +242,24 @@ def back_to_preparing(snapshot: Snapshot, message: str, now: datetime) -> Move:
     """The stages changed under the rollout: weight 0 and the first stage again, with the same pods."""
     preparing = evolve(clear_verdicts(snapshot.status), phase=Phase.PREPARING, stage=None, left_at=now, **_FRESH_CLOCKS)
     return Move(status=preparing, events=(normal(Reason.STRATEGY_CHANGED, message),), moved=True)
+
+
+def tell_pause(snapshot: Snapshot) -> Move | None:
+    """spec.paused was set or lifted in the middle of an attempt; the record of the attempt says what was told last.
+
+    Who pauses by a RolloutAction is told of with that.
+    """
+    status = snapshot.status
+    if not status.records or status.records[-1].attempt != status.attempt or status.candidate is None:
+        return None
+    told = (entry.reason for entry in reversed(status.records[-1].timeline) if entry.reason in _PAUSES)
+    if status.promoting or snapshot.spec.paused is (next(told, Reason.RESUMED) == Reason.PAUSED):
+        return None
+    if snapshot.spec.paused:
+        event = normal(Reason.PAUSED, "spec.paused is set: no stage is left upwards until that is lifted")
+    else:
+        event = normal(Reason.RESUMED, "spec.paused is lifted")
+    return Move(status=status, events=(event,), moved=True)
 
 
 def note_pause(snapshot: Snapshot, now: datetime) -> Snapshot:

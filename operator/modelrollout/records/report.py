@@ -1,6 +1,6 @@
 """The RolloutReport of an attempt, and which of them go when there are too many."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 
 from modelrollout.api.base import API_VERSION
@@ -9,9 +9,6 @@ from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.owner import Rollout
 from modelrollout.api.report import RolloutReportSpec, RolloutReportStatus, report_name
 from modelrollout.api.status import AttemptRecord
-
-KEPT = 10
-"""How many reports of a rollout stay in the cluster."""
 
 
 def render(rollout: Rollout, record: AttemptRecord) -> Manifest:
@@ -50,10 +47,10 @@ def render(rollout: Rollout, record: AttemptRecord) -> Manifest:
     )
 
 
-def surplus(reports: Iterable[Live]) -> list[Live]:
-    """The reports of a rollout that go: the oldest, beyond those that are kept."""
-    by_age = sorted(reports, key=attempt_of)
-    return by_age[:-KEPT]
+def surplus(reports: Iterable[Live], *, limit: int, in_use: Collection[int]) -> list[Live]:
+    """The reports of a rollout that go: of attempts not in use the oldest, beyond as many as are kept."""
+    spare = sorted((one for one in reports if attempt_of(one) not in in_use), key=attempt_of, reverse=True)
+    return spare[limit:]
 
 
 def _written(duration: timedelta) -> str:

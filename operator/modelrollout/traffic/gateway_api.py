@@ -95,7 +95,13 @@ def _rules(rollout: Rollout, router: GatewayApiRouter, traffic: SetTraffic) -> l
             "backendRefs": _both(rollout, traffic, WHOLE - 1),
         }
         rules.append(let_in)
-    return rules
+    return [{**rule, **_patience(rollout)} for rule in rules]
+
+
+def _patience(rollout: Rollout) -> dict[str, Any]:
+    """How long the proxy waits for an answer; by default as long as it does by itself, Envoy Gateway 15 s."""
+    longest = rollout.spec.service.longest_answer
+    return {"timeouts": {"request": longest}} if longest else {}
 
 
 def _match(router: GatewayApiRouter, header: HeaderMatch | None = None) -> dict[str, Any]:

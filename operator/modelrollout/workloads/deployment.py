@@ -1,10 +1,21 @@
 """The Deployment of a colour, NAME-blue or NAME-green: rendered from what an attempt runs, read back as a Workload."""
 
+from math import ceil
 from typing import Any
 
-from modelrollout.api.labels import ATTEMPT, COLOUR, REVISION, VERSION, attempt_of, colour_name, serving_selector
+from modelrollout.api.labels import (
+    ATTEMPT,
+    COLOUR,
+    GRACE,
+    REVISION,
+    VERSION,
+    attempt_of,
+    colour_name,
+    serving_selector,
+)
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.owner import Rollout
+from modelrollout.api.quantities import parse_duration
 from modelrollout.api.template import MODEL_ENVIRONMENT
 from modelrollout.engine.effects import ApplyWorkload, ScaleWorkload
 from modelrollout.engine.snapshot import Workload
@@ -19,27 +30,35 @@ _STRATEGY = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "ma
 """
 
 
-def render(rollout: Rollout, effect: ApplyWorkload, content: Content | None = None) -> Manifest:
+_KUBERNETES_GRACE = 30
+"""Seconds that a pod has to end when its template does not say. What it needs besides the answers under way."""
+
+
+def render(
+    rollout: Rollout, effect: ApplyWorkload, content: Content | None = None, live: Live | None = None
+) -> Manifest:
     """The Deployment of one colour, with pods that run this content, or else what the present spec describes.
 
-    What is rendered into the pod template must follow from what `engine.revision` hashes: anything else would restart
-    the pods that serve.
+    What is rendered into the pod template must follow from what `engine.revision` hashes, or from what is `live`:
+    anything else would restart the pods that serve.
     """
     content = content or described(rollout)
     identity = {ATTEMPT: str(effect.attempt), REVISION: effect.revision}
     selector = serving_selector(rollout.name, effect.colour)
+    grace = _grace_period(rollout, effect, live)
     return rollout.manifest(
         "apps/v1",
         "Deployment",
         colour_name(rollout.name, effect.colour),
         labels={COLOUR: effect.colour.value} | identity,
+        annotations={GRACE: str(grace)} if grace else None,
         spec={
             "replicas": effect.replicas,
             "revisionHistoryLimit": 0,
             "progressDeadlineSeconds": _NO_DEADLINE,
             "strategy": _STRATEGY,
             "selector": {"matchLabels": selector},
-            "template": _pod_template(content, labels=selector | identity),
+            "template": _pod_template(content, labels=selector | identity, grace=grace),
         },
     )
 
@@ -69,10 +88,24 @@ def observe(deployment: Live) -> Workload:
     )
 
 
-def _pod_template(content: Content, *, labels: dict[str, str]) -> dict[str, Any]:
+def _grace_period(rollout: Rollout, effect: ApplyWorkload, live: Live | None) -> int:
+    """Seconds that the pods get at least to end; 0: as the template says.
+
+    The spec says it when an attempt gets its pods. Those pods keep it: another one would restart them.
+    """
+    metadata = live["metadata"] if live else {}
+    labels = metadata.get("labels") or {}
+    if (labels.get(REVISION), labels.get(ATTEMPT)) == (effect.revision, str(effect.attempt)):
+        kept = (metadata.get("annotations") or {}).get(GRACE, "")
+        return int(kept) if kept.isdecimal() else 0
+    longest = rollout.spec.service.longest_answer
+    return ceil(parse_duration(longest).total_seconds()) + _KUBERNETES_GRACE if longest else 0
+
+
+def _pod_template(content: Content, *, labels: dict[str, str], grace: int) -> dict[str, Any]:
     """The user's template with the operator's labels, and with the model in the environment of every container.
 
-    Init containers get it too: fetching the model is often their job.
+    Init containers get it too: fetching the model is often their job. Of two grace periods the longer one holds.
     """
     template = content.template
     metadata, pod = template.get("metadata") or {}, template["spec"]
@@ -83,10 +116,12 @@ def _pod_template(content: Content, *, labels: dict[str, str]) -> dict[str, Any]
         for field in ("containers", "initContainers")
         if pod.get(field)
     }
+    asked = pod.get("terminationGracePeriodSeconds", _KUBERNETES_GRACE)
+    to_end = {"terminationGracePeriodSeconds": grace} if grace > asked else {}
     return {
         **template,
         "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), **ours}},
-        "spec": {**pod, **containers},
+        "spec": {**pod, **containers, **to_end},
     }
 
 

@@ -22,15 +22,15 @@ class Plan:
 
 
 def plan(rollout: Rollout, effect: Release, objects: Iterable[Live]) -> Plan:
-    """Keep what serves and delete the other colour's pods; with nothing to keep, everything goes.
+    """Keep what serves and delete the other colour's pods and budget; with nothing to keep, everything goes.
 
     Reports are evidence, and stay under Retain even when there is nothing else to keep.
 
     Both Services stay: a route that refers to a Service which is gone is no longer whole, even where its weight is 0.
 
     Args:
-        objects: Deployments, Services, routes and reports of this rollout as they are now. The patches hold only for
-            these very versions of them, since a merge patch replaces the whole list of owners.
+        objects: Deployments, Services, routes, budgets and reports of this rollout as they are now. The patches hold
+            only for these very versions of them, since a merge patch replaces the whole list of owners.
     """
     present = tuple(objects)
     going = tuple(one for one in present if _goes(rollout, effect, one))
@@ -44,8 +44,8 @@ def _goes(rollout: Rollout, effect: Release, one: Live) -> bool:
         return rollout.spec.deletion_policy is DeletionPolicy.DELETE
     if effect.keep is None:
         return True
-    parked = ("Deployment", colour_name(rollout.name, effect.keep.other))
-    return (one["kind"], one["metadata"]["name"]) == parked
+    is_parked = one["metadata"]["name"] == colour_name(rollout.name, effect.keep.other)
+    return is_parked and one["kind"] in ("Deployment", "PodDisruptionBudget")
 
 
 def _owners(live: Live) -> set[str]:

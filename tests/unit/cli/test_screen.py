@@ -3,6 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from io import StringIO
 
 import pytest
@@ -84,6 +85,10 @@ def test_a_promotion_shows_what_can_take_everything_back() -> None:
     lines = screen(promoted())
     assert any(line.startswith("previous 2.0.0 blue 10m kept warm until ") for line in lines)
     assert not any(line.startswith(("Stages", "Weight")) for line in lines)
+    long_answers = screen(promoted(), {"spec.service.longestAnswer": "9h", "spec.rollback.keepWarm": "0s"})
+    (kept,) = [line.partition(" until ")[2] for line in long_answers if line.startswith("previous ")]
+    begun = NOW - timedelta(minutes=10)
+    assert kept == f"{begun + timedelta(hours=9, seconds=2):%H:%M:%S} UTC"
 
 
 def test_people_who_stepped_in_are_named_in_their_own_words() -> None:

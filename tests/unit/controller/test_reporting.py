@@ -8,7 +8,6 @@ import pytest
 from modelrollout.api.status import Verdict
 from modelrollout.controller.client import NotFoundError
 from modelrollout.controller.kinds import MODEL_ROLLOUTS, ROLLOUT_REPORTS, Key
-from modelrollout.records.report import KEPT
 from unit.controller.fake_cluster import KEY, Operator, rollout
 from unit.controller.scene import SPEC, Scene
 
@@ -93,11 +92,11 @@ async def test_a_report_that_is_refused_does_not_hold_a_deletion_up(scene: Scene
     assert names(scene) == ["scorer-1"]
 
 
-async def test_the_oldest_reports_go(scene: Scene) -> None:
-    for number in range(KEPT + 2):
-        scene.api.put(rollout(f"1.0.{number}"))
+async def test_the_oldest_reports_go_beyond_the_limit_and_what_is_in_use(scene: Scene) -> None:
+    for number in range(7):
+        scene.api.put(rollout(f"1.0.{number}", revisionHistoryLimit=2))
         await scene.operator.run_until(lambda version=f"1.0.{number}": scene.serves(version))
-    assert names(scene) == [f"scorer-{attempt}" for attempt in range(3, KEPT + 3)]
+    assert names(scene) == [f"scorer-{attempt}" for attempt in (4, 5, 6, 7)]
 
 
 async def test_reports_go_with_the_rollout_under_delete_whatever_it_said_before(scene: Scene) -> None:

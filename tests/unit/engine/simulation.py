@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from modelrollout.api.action import RolloutActionSpec
+from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import (
     AttemptRecord,
@@ -70,6 +71,10 @@ class World:
     route_attempt: int = 0
     """The stable attempt that the routing object shows."""
     route_version: int = 1
+    asked_until: dict[Colour, datetime] = field(default_factory=dict)
+    """When a colour was given its last requests; it gets some still if the route says so."""
+    unremembered: set[Colour] = field(default_factory=set)
+    """Colours with pods of which no status tells any more whether they had requests."""
     proven: set[int] = field(default_factory=set)
     """Attempts that have been stable."""
     warmed: set[tuple[Colour, int]] = field(default_factory=set)
@@ -256,6 +261,8 @@ class World:
             case fx.ApplyWorkload():
                 self._apply_workload(effect, seen)
             case fx.ScaleWorkload(colour=colour, replicas=replicas):
+                if not replicas:
+                    self._check_drained(colour, seen)
                 self.workloads[colour] = replace(
                     self.workloads[colour],
                     desired=replicas,
@@ -276,14 +283,18 @@ class World:
                 self.events.append(effect)
             case fx.AnswerAction():
                 self._answer(effect)
+            case fx.ApplyBudgets():
+                pass  # evictions are not played here
             case fx.AddFinalizer() | fx.Release() | fx.RemoveFinalizer():
-                self._begin_or_end(effect)
+                self._begin_or_end(effect, seen)
 
-    def _begin_or_end(self, effect: fx.AddFinalizer | fx.Release | fx.RemoveFinalizer) -> None:
+    def _begin_or_end(self, effect: fx.AddFinalizer | fx.Release | fx.RemoveFinalizer, seen: Snapshot) -> None:
         self.finalizer = isinstance(effect, fx.AddFinalizer) or (self.finalizer and isinstance(effect, fx.Release))
         self.gone = self.gone or isinstance(effect, fx.RemoveFinalizer)
         if isinstance(effect, fx.Release):
             self.kept = effect.keep
+            if effect.keep and self.workloads[effect.keep].answering:
+                self._check_drained(effect.keep.other, seen)
 
     def _forget(self, attempts: tuple[int, ...]) -> None:
         in_use = [self.status.stable, self.status.previous, self.status.candidate, self.status.pinned]
@@ -338,6 +349,7 @@ class World:
         known = seen.workloads.get(effect.colour)
         if known and known.answering and not same:
             assert self.share_of(effect.colour) == 0, "pods that answer requests were replaced"
+            self._check_drained(effect.colour, seen)
         kept = min(before.ready, effect.replicas) if before and same else 0
         self.workloads[effect.colour] = Workload(
             revision=effect.revision,
@@ -360,10 +372,24 @@ class World:
         if (weights, cohorts, excluded, effect.attempt) == written:
             return
         shares, let_in = {colour: self.share_of(colour) for colour in Colour}, self.cohorts
+        self.asked_until |= {colour: self.now for colour in Colour if shares[colour] or let_in.get(colour)}
         self.weights, self.cohorts, self.excluded = weights, cohorts, excluded
         self.route_attempt, self.route_version = effect.attempt, self.route_version + 1
         self._check_rise(shares, seen)
         self._check_cohorts(let_in)
+
+    def _check_drained(self, colour: Colour, seen: Snapshot) -> None:
+        """No pod goes that may still be asked, or that has answers to finish."""
+        if colour in self.unremembered:
+            self.unremembered.discard(colour)
+            return
+        if colour not in self.asked_until or not self.workloads[colour].answering:
+            return
+        assert not self.share_of(colour), f"pods in {colour} went while they got requests"
+        longest = parse_duration(seen.spec.service.longest_answer or "8s")
+        assert self.now >= self.asked_until[colour] + longest, (
+            f"pods in {colour} went before they had finished their answers"
+        )
 
     def _check_cohorts(self, before: dict[Colour, frozenset[HeaderMatch]]) -> None:
         """Invariant 1: nobody is let in but by the stage, and to a version that is warm and answers."""

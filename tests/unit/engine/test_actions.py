@@ -332,6 +332,43 @@ class TestGradualWaysBack:
         assert world.status.stable
         assert (world.status.stable.version, world.status.phase) == ("1.0.0", Phase.REVERTED)
 
+    @pytest.mark.parametrize("version", ["3.0.0", "1.0.0"], ids=["a third version", "the version that serves again"])
+    def test_whoever_asks_for_another_version_does_not_wait_for_the_steps(self, version: str) -> None:
+        world = promoted(**self.GRADUAL)
+        applied(world, "Revert")
+        world.change(make_spec(version, **self.GRADUAL))
+        world.reconcile()
+        assert world.share_of(Colour.GREEN) == 0
+        assert reasons(world)[-1] == "GoingBack"
+        world.run_for(MINUTE)
+        assert world.status.version == version
+        assert world.status.attempt == (3 if version == "3.0.0" else 2)
+
+    def test_an_edit_that_asks_for_no_other_version_leaves_the_steps_alone(self) -> None:
+        world = promoted(**self.GRADUAL)
+        applied(world, "Revert")
+        world.change(make_spec("2.0.0", progressDeadline="1h", **self.GRADUAL))
+        world.settle()
+        assert world.share_of(Colour.GREEN) == 75
+
+    def test_a_version_that_waited_before_somebody_went_back_step_by_step_waits_on(self) -> None:
+        world = promoted(**self.GRADUAL)
+        applied(world, "Pause")
+        world.change(make_spec("3.0.0", **self.GRADUAL))
+        world.settle()
+        applied(world, "Revert")
+        world.run_for(timedelta(seconds=30))
+        assert world.share_of(Colour.GREEN) == 75
+
+
+def test_nobody_promotes_over_what_serves_while_a_lost_status_does_not_name_it() -> None:
+    """Else the pods that serve would be those of a candidate, which waits for them to be replaced for ever."""
+    world = serving()
+    world.status, world.history = ModelRolloutStatus(), {}
+    assert "the status was lost" in refused(world, "Promote")
+    assert world.status.stable
+    assert (world.status.stable.version, world.status.phase) == ("1.0.0", Phase.IDLE)
+
 
 class TestGates:
     """Approvals and checklists, before a stage is left."""

@@ -65,7 +65,7 @@ def test_a_lower_limit_forgets_at_once() -> None:
         roll_out(world, version)
     world.change(make_spec("4.0.0", revisionHistoryLimit=0))
     decision = world.reconcile()
-    assert decision.effects[-1] == fx.Forget(attempts=(1, 2))
+    assert fx.Forget(attempts=(1, 2)) in decision.effects
     assert [entry.attempt for entry in world.status.history] == [4, 3]
 
 

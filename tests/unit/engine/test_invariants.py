@@ -47,6 +47,7 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "slos": draw(st.sampled_from([[], [slo]])),
         "capacity": draw(st.sampled_from([{}, {"candidate": "Proportional"}])),
         "rollback": {"keepWarm": "10m"} | draw(st.sampled_from([{}, {"mode": "Gradual"}])),
+        "service": draw(st.sampled_from([{}, {"longestAnswer": "1m"}])),
         "revisionHistoryLimit": draw(st.integers(0, 2)),
     } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}, {"bake": {"duration": "10m"}}]))
 
@@ -106,6 +107,11 @@ class RolloutMachine(RuleBasedStateMachine):
         self.plan = self.plan | {"replicas": replicas}
         self.world.change(self._spec())
 
+    @rule(longest=st.sampled_from([{}, {"longestAnswer": "5m"}]))
+    def edit_the_longest_answer(self, longest: dict[str, str]) -> None:
+        self.plan = self.plan | {"service": longest}
+        self.world.change(self._spec())
+
     @rule(
         action=st.sampled_from(ActionKind),
         attempts_ago=st.sampled_from([0, 0, 0, 1]),
@@ -162,7 +168,7 @@ class RolloutMachine(RuleBasedStateMachine):
     def status_is_lost(self) -> None:
         """Somebody restores a backup, or deletes the ModelRollout and makes it anew."""
         self.world.status, self.world.status_version = ModelRolloutStatus(), self.world.status_version + 1
-        self.world.history, self.world.reports = {}, {}
+        self.world.history, self.world.reports, self.world.unremembered = {}, {}, {*Colour}
 
     @rule()
     def preflight_begins_or_ends(self) -> None:
@@ -313,6 +319,8 @@ class RolloutMachine(RuleBasedStateMachine):
             answered=list(world.answered),
             heard=set(world.heard),
             cohorts=dict(world.cohorts),
+            asked_until=dict(world.asked_until),
+            unremembered=set(world.unremembered),
             reports=dict(world.reports),
             reported=dict(world.reported),
             history={attempt: list(entries) for attempt, entries in world.history.items()},
@@ -325,8 +333,8 @@ class RolloutMachine(RuleBasedStateMachine):
         answering = {colour for colour, workload in world.workloads.items() if workload.answering}
         world.deleting = True
         for _ in range(10):
-            world.reconcile()
-            world.now += timedelta(seconds=2)
+            decision = world.reconcile()
+            world.now = max(decision.wake_at or world.now, world.now + timedelta(seconds=2))
         assert world.gone
         self._check_reports(world)
         if not world.status.stable:

@@ -114,13 +114,14 @@ def test_nothing_is_said_of_an_attempt_when_everything_is_to_go() -> None:
     assert reports_in(world.reconcile()) == []
 
 
-def test_a_report_comes_last_so_that_it_delays_nothing() -> None:
+def test_a_report_comes_last_so_that_it_delays_nothing_but_what_concerns_no_request() -> None:
     world = in_stage("canary-10")
     breach(world, times=1)
     world.now += timedelta(seconds=1)
     effects = world.reconcile().effects
     assert isinstance(effects[0], fx.SetTraffic)
-    assert isinstance(effects[-1], fx.WriteReport)
+    assert isinstance(effects[-2], fx.WriteReport)
+    assert effects[-1] == fx.ApplyBudgets()
 
 
 def test_a_report_that_was_refused_is_left_for_later_with_all_that_is_in_it() -> None:
@@ -138,7 +139,7 @@ def test_after_a_restart_the_report_under_way_is_written_behind_a_fence() -> Non
     world = in_stage("canary-10")
     assert reports_in(world.reconcile()) == []
     world.reported.clear()
-    *_, fence, report = world.reconcile().effects
+    *_, fence, report, _ = world.reconcile().effects
     assert fence == fx.WriteStatus(status=world.status)
     assert isinstance(report, fx.WriteReport)
 
@@ -184,3 +185,32 @@ def _bytes_of_a_promotion(*, stages: int, slos: int) -> int:
     world.run_for(stages * 2 * MINUTE, step=timedelta(seconds=15))
     assert world.status.phase is Phase.IDLE
     return len(json.dumps(world.status.to_wire()["records"]))
+
+
+def test_a_ring_of_callers_by_header_has_evidence_though_its_weight_is_0() -> None:
+    ring = {"name": "internal", "weight": 0, "match": [{"header": "x-ring", "value": "internal"}], "hold": "1m"}
+    world = in_stage("internal", strategy={"ring": {"rings": [ring, {"name": "all", "weight": 100, "hold": "1m"}]}})
+    world.run_for(2 * MINUTE)
+    entered = next(entry for entry in world.status.records[-1].timeline if entry.left == "internal")
+    assert [said.name for said in entered.evidence] == ["errors"]
+
+
+def test_a_pause_in_the_spec_and_its_end_stand_in_the_report() -> None:
+    world = in_stage("canary-10")
+    for paused in (True, False, True):
+        world.change(make_spec("2.0.0", paused=paused))
+        world.run_for(MINUTE)
+    told = reasons(world.reports[2])
+    assert [one for one in told if one in ("Paused", "Resumed")] == ["Paused", "Resumed", "Paused"]
+    assert told.index("Resumed") < told.index("StageEntered", 2), "the hold was over by then"
+
+
+def test_a_pause_before_an_attempt_and_one_that_a_person_passes_over_are_not_told() -> None:
+    world = serving()
+    world.change(make_spec("2.0.0", paused=True))
+    world.run_for(MINUTE)
+    world.ask("Promote")
+    world.run_for(5 * MINUTE)
+    assert world.status.stable
+    assert world.status.stable.version == "2.0.0"
+    assert not {"Paused", "Resumed"} & set(reasons(world.reports[2]))

@@ -66,6 +66,9 @@ def test_a_model_without_a_name_has_that_of_the_rollout() -> None:
         {"spec.readyWhen": "Complete"},
         {"spec.deletionPolicy": "Delete"},
         {"spec.revisionHistoryLimit": 0},
+        {"spec.service.longestAnswer": "10m"},
+        {"spec.disruptionBudget": {"maxUnavailable": 1}},
+        {"spec.service": {"longestAnswer": "10m", "targetPort": "http", "port": 80}},
     ],
 )
 def test_what_changes_nothing_about_a_failure_is_no_other_try(changes: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from modelrollout.api.report import RolloutReport
 from modelrollout.api.status import AttemptOutcome, AttemptRecord, Consent, Evidence, TimelineEntry, Verdict
-from modelrollout.records.report import KEPT, render, surplus
+from modelrollout.records.report import render, surplus
 from support.rendering import rollout
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -79,10 +79,10 @@ def test_it_outlives_the_rollout_under_retain_and_goes_with_it_under_delete() ->
     assert owner["uid"] == "uid-1"
 
 
-def test_of_too_many_the_oldest_go_by_their_numbers() -> None:
+def test_of_too_many_the_oldest_go_by_their_numbers_unless_they_are_in_use() -> None:
     reports = [
         render(rollout(), RECORD.model_copy(update={"attempt": attempt})) for attempt in (9, 10, 11, *range(1, 9), 12)
     ]
-    assert KEPT == 10
-    assert [one["metadata"]["name"] for one in surplus(reports)] == ["fraud-1", "fraud-2"]
-    assert surplus(reports[:3]) == []
+    going = surplus(reports, limit=8, in_use={2, 12})
+    assert [one["metadata"]["name"] for one in going] == ["fraud-3", "fraud-1"]
+    assert surplus(reports[:3], limit=3, in_use=()) == []

@@ -25,8 +25,8 @@ def routed(**gateway_api: Any) -> Rollout:
     return rollout(traffic={"gatewayAPI": GATEWAY_API["gatewayAPI"] | gateway_api})
 
 
-def ringed() -> Rollout:
-    return rollout(traffic=GATEWAY_API, strategy=RING)
+def ringed(**spec: Any) -> Rollout:
+    return rollout(traffic=GATEWAY_API, strategy=RING, **spec)
 
 
 def matched(rule: dict[str, Any]) -> list[str]:
@@ -115,6 +115,13 @@ def test_parents_hostnames_and_path_are_those_of_the_spec() -> None:
     ]
     assert route["spec"]["hostnames"] == ["fraud.example.com"]
     assert route["spec"]["rules"][0]["matches"] == [{"path": {"type": "PathPrefix", "value": "/v2"}}]
+
+
+def test_the_proxy_waits_for_the_longest_answer_by_every_rule_if_that_is_given() -> None:
+    subject = ringed(service={"longestAnswer": "10m"})
+    rules = GatewayApi().render(subject, SetTraffic(stable=BLUE, attempt=1, candidate=GREEN))[0]["spec"]["rules"]
+    assert [rule["timeouts"] for rule in rules] == [{"request": "10m"}] * 3
+    assert not any("timeouts" in rule for rule in route_of(SetTraffic(stable=BLUE, attempt=1))["spec"]["rules"])
 
 
 @pytest.mark.parametrize(

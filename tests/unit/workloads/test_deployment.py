@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from modelrollout.api.manifests import covers
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import ApplyWorkload, ScaleWorkload
@@ -86,6 +87,51 @@ def test_the_rest_of_the_template_is_kept_and_the_spec_is_not_touched() -> None:
     assert spec["nodeSelector"] == {"gpu": "yes"}
     assert spec["terminationGracePeriodSeconds"] == 120
     assert written == before
+
+
+def grace(given: int | None = None, *, longest: str | None = "90s", live: dict[str, Any] | None = None) -> int | None:
+    """Seconds that pods get to end, where the template and the spec say these."""
+    written = template()
+    if given is not None:
+        written["spec"]["terminationGracePeriodSeconds"] = given
+    subject = rollout(template=written, service={"longestAnswer": longest} if longest else {})
+    found: int | None = render(subject, EFFECT, live=live)["spec"]["template"]["spec"].get(
+        "terminationGracePeriodSeconds"
+    )
+    return found
+
+
+@pytest.mark.parametrize(
+    ("longest", "given", "wanted"),
+    [
+        (None, None, None),
+        (None, 5, 5),
+        ("90s", None, 120),
+        ("1500ms", None, 32),
+        ("90s", 5, 120),
+        ("90s", 120, 120),
+        ("90s", 600, 600),
+    ],
+)
+def test_pods_may_finish_the_longest_answer_and_keep_what_the_template_gives_them(
+    longest: str | None, given: int | None, wanted: int | None
+) -> None:
+    assert grace(given, longest=longest) == wanted
+
+
+def test_a_change_of_the_longest_answer_leaves_pods_that_are_there_as_they_are() -> None:
+    made = live(render(rollout(service={"longestAnswer": "90s"}), EFFECT))
+    assert grace(longest="10m", live=made) == grace(longest=None, live=made) == 120
+    made_without = live(render(rollout(), EFFECT))
+    assert grace(longest="10m", live=made_without) is None
+    assert covers(render(rollout(service={"longestAnswer": "10m"}), EFFECT, live=made_without), made_without)
+
+
+@pytest.mark.parametrize("label", ["attempt", "revision"])
+def test_the_next_attempt_in_its_place_has_the_longest_answer_of_its_own_time(label: str) -> None:
+    made = render(rollout(service={"longestAnswer": "90s"}), EFFECT)
+    made["metadata"]["labels"][f"modelrollout.io/{label}"] = "2"
+    assert grace(longest="10m", live=live(made)) == 630
 
 
 def test_no_serving_pod_goes_before_its_successor_is_ready() -> None:

@@ -10,9 +10,9 @@ from modelrollout.api.status import AttemptRecord, Colour
 from modelrollout.engine.effects import ApplyWorkload, Release, SetTraffic
 from modelrollout.records import report
 from modelrollout.traffic.gateway_api import GatewayApi
-from modelrollout.workloads import deployment, services
+from modelrollout.workloads import budgets, deployment, services
 from modelrollout.workloads.release import plan
-from support.rendering import live, rollout
+from support.rendering import Cluster, live, rollout
 
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 OTHER_OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "someone", "uid": "uid-2"}
@@ -25,7 +25,7 @@ def children(subject: Rollout) -> list[dict[str, Any]]:
         for colour in Colour
     ]
     traffic = GatewayApi().render(subject, SetTraffic(stable=BLUE, attempt=1))
-    return [live(one) for one in (*workloads, *services.render(subject), *traffic)]
+    return [live(one) for one in (*workloads, *services.render(subject), *traffic, *budgets.render(subject))]
 
 
 def names(objects: Any) -> set[tuple[str, str]]:
@@ -50,6 +50,35 @@ def test_the_pods_of_a_colour_are_those_that_its_service_selects() -> None:
         effect = ApplyWorkload(colour=colour, attempt=1, revision="r", replicas=1)
         labels = deployment.render(rollout(), effect)["spec"]["template"]["metadata"]["labels"]
         assert service["spec"]["selector"].items() <= labels.items()
+
+
+def test_each_colour_has_a_budget_for_the_pods_of_its_service_if_the_spec_asks_for_one() -> None:
+    subject = rollout(disruptionBudget={"maxUnavailable": "25%"})
+    for budget, service in zip(budgets.render(subject), services.render(subject), strict=True):
+        assert budget["metadata"]["name"] == service["metadata"]["name"]
+        assert budget["spec"] == {
+            "selector": {"matchLabels": service["spec"]["selector"]},
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "maxUnavailable": "25%",
+        }
+    assert budgets.render(rollout()) == []
+
+
+def test_budgets_go_when_the_spec_asks_for_none_any_more() -> None:
+    subject = rollout(disruptionBudget={"minAvailable": 1})
+    there = Cluster(*map(live, budgets.render(subject)))
+    assert budgets.leftovers(subject, there) == []
+    assert names(budgets.leftovers(rollout(), there)) == {
+        ("PodDisruptionBudget", "fraud-blue"),
+        ("PodDisruptionBudget", "fraud-green"),
+    }
+
+
+def test_the_budget_of_what_serves_stays_with_it() -> None:
+    subject = owned(disruptionBudget={"maxUnavailable": 1})
+    found = plan(subject, Release(keep=BLUE), children(subject))
+    assert ("PodDisruptionBudget", "fraud-green") in names(found.delete)
+    assert ("PodDisruptionBudget", "fraud-blue") in names(one for one, _ in found.disown)
 
 
 def test_what_serves_stays_and_the_other_colour_goes() -> None:
