@@ -143,8 +143,8 @@ def _model_variables(template: Mapping[str, Any]) -> Iterator[tuple[str, dict[st
     """Variables that tell of the model already, as a Deployment may have them; each with the name of its container."""
     for container in _containers(template):
         for variable in container.get("env") or []:
-            if variable["name"] in MODEL_ENVIRONMENT:
-                yield container["name"], variable
+            if variable.get("name") in MODEL_ENVIRONMENT:
+                yield container.get("name", "?"), variable
 
 
 def _against(container: str, variable: Mapping[str, Any], ours: Mapping[str, str]) -> Iterator[str]:
@@ -163,5 +163,5 @@ def _without_variables(template: dict[str, Any]) -> dict[str, Any]:
     """The template without variables that the operator sets."""
     for container in _containers(template):
         if "env" in container:
-            container["env"] = [one for one in container["env"] if one["name"] not in MODEL_ENVIRONMENT]
+            container["env"] = [one for one in container["env"] if one.get("name") not in MODEL_ENVIRONMENT]
     return template
