@@ -50,7 +50,7 @@ def said(snapshot: Snapshot, status: ModelRolloutStatus) -> Said | None:
         if origin and origin.desired:
             message = (
                 f"{name} was at 0 at {stamp(noted.handed_over_at)}, and somebody has scaled it up again: it is left "
-                "alone. Leave replicas out of its manifest and remove its autoscaler, or set "
+                "alone. Write replicas: 0 into its manifest and remove its autoscaler, or set "
                 "spec.workloadRef.scaleDown to Never"
             )
             return ConditionStatus.FALSE, Reason.SCALED_UP_AGAIN, message
