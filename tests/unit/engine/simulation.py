@@ -147,6 +147,7 @@ class World:
         """Act on what was seen, perhaps long ago."""
         decision = decide(seen, self.now)
         _check_order(seen, decision)
+        _check_fence(decision)
         effects = decision.effects if crash_after is None else decision.effects[:crash_after]
         try:
             for effect in effects:
@@ -308,6 +309,8 @@ class World:
     def _hand_over(self, effect: fx.HandOver, seen: Snapshot) -> None:
         """Scaled to 0 once, and not before the stable version has requests and all its pods."""
         origin, stable = self.origin, self.status.stable
+        assert seen.origin
+        assert not seen.origin.handed_over, "asked for again although it was seen to be done"
         if origin is None or (origin.uid, origin.desired) != (effect.uid, effect.desired) or origin.handed_over:
             raise ConflictError
         assert origin.uid not in self.handed_over, "scaled to 0 twice"
@@ -451,6 +454,13 @@ def _place(status: ModelRolloutStatus) -> tuple[Any, ...]:
     candidate, stage, stable = status.candidate, status.stage, status.stable
     on_trial = (candidate.attempt, status.phase, stage and (stage.name, stage.entered_at)) if candidate else None
     return on_trial, stable and stable.attempt
+
+
+def _check_fence(decision: fx.Decision) -> None:
+    """Nobody is scaled down on a view of the status that may be old."""
+    kinds = [type(effect) for effect in decision.effects]
+    if fx.HandOver in kinds:
+        assert fx.WriteStatus in kinds[: kinds.index(fx.HandOver)]
 
 
 def _check_order(seen: Snapshot, decision: fx.Decision) -> None:
