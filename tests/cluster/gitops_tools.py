@@ -42,7 +42,7 @@ class Tool:
 
     def drift(self, bed: testbed.Bed, namespace: str, wanted: Object) -> list[str]:
         """What applying it again would change. The status, which the operator may write meanwhile, is nobody's wish."""
-        live = bed.get("-n", namespace, "mr", wanted["metadata"]["name"])
+        live = bed.get("-n", namespace, wanted["kind"], wanted["metadata"]["name"])
         planned = self._apply(bed, namespace, wanted, "--dry-run=server")
         before, after = (
             {"spec": one["spec"]} | {key: one["metadata"].get(key) for key in _WISHED_METADATA}

@@ -150,6 +150,37 @@ def test_an_autoscaler_scales_what_serves_without_anybody_fighting_it(
     assert FLUX.apply(bed, rollout.namespace, wanted)["metadata"]["generation"] == generation
 
 
+def old(replicas: int) -> Object:
+    """A Deployment as it is in Git, to move in from."""
+    pods = {"metadata": {"labels": {"app": "old"}}, "spec": {"containers": [{"name": "server", "image": "scorer"}]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": "old"},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": "old"}}, "template": pods},
+    }
+
+
+def test_a_deployment_that_was_handed_over_is_the_tools_again(
+    bed: testbed.Bed, operator: OperatorProcess, rollout: Rollout, tool: Tool
+) -> None:
+    def stands(reason: str) -> None:
+        rollout.wait_for(
+            lambda status: any(one["reason"] == reason for one in status["conditions"] if one["type"] == "HandedOver"),
+            f"the hand-over to be {reason}",
+        )
+
+    tool.apply(bed, rollout.namespace, old(2))
+    tool.apply(bed, rollout.namespace, manifest("1.0.0", without="template", workloadRef={"name": "old"}))
+    stands("HandedOver")
+    assert rollout.get("deployment", "old")["spec"]["replicas"] == 0
+    for replicas, reason in ((2, "ScaledUpAgain"), (0, "HandedOver")):
+        tool.apply(bed, rollout.namespace, old(replicas))
+        stands(reason)
+        assert tool.drift(bed, rollout.namespace, old(replicas)) == []
+    assert rollout.status()["attempt"] == 1
+
+
 def test_what_a_button_in_argo_cd_asks_for_is_accepted_from_argo_cd(
     bed: testbed.Bed, operator: OperatorProcess, rollout: Rollout
 ) -> None:

@@ -23,6 +23,11 @@ from support.rendering import GATEWAY_API, Cluster, rollout
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").glob("*.yaml"))
 BLUE, GREEN = Colour.BLUE, Colour.GREEN
 
+
+def _spec_in(path: Path) -> ModelRolloutSpec:
+    return ModelRolloutSpec.model_validate(yaml.safe_load(path.read_text())["spec"])
+
+
 AWKWARD = {
     "metadata": {"creationTimestamp": None, "labels": {}, "annotations": {"note": ""}},
     "spec": {
@@ -96,7 +101,7 @@ AWKWARD = {
 
 
 SPECS = {
-    **{path.stem: ModelRolloutSpec.model_validate(yaml.safe_load(path.read_text())["spec"]) for path in EXAMPLES},
+    **{path.stem: spec for path, spec in zip(EXAMPLES, map(_spec_in, EXAMPLES), strict=True) if spec.template},
     "awkward-replicas": rollout(template=AWKWARD).spec,
     "awkward-gateway": rollout(template=AWKWARD, traffic=GATEWAY_API).spec,
     "long-answers": rollout(traffic=GATEWAY_API, service={"longestAnswer": "1h30m"}).spec,

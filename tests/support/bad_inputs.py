@@ -78,6 +78,10 @@ def no_time(path: str, value: str) -> Bad:
     return Bad(f"{path} is {value!r}", {path: value}, "must be longer than 0s")
 
 
+def referring(what: str, written: Object, words: str, field: str) -> Bad:
+    return Bad(what, {"spec.workloadRef": written, "spec.template": ABSENT}, words, f"spec.workloadRef.{field}")
+
+
 def steps(what: str, words: str, *weights: int) -> Bad:
     return Bad(what, {STEPS: [{"weight": weight} for weight in weights]}, words)
 
@@ -170,7 +174,24 @@ PORTS = [
 ]
 
 TEMPLATE = [
-    missing("spec.template"),
+    Bad("neither template nor workloadRef", {"spec.template": ABSENT}, "write a template, or name the Deployment"),
+    Bad("template and workloadRef", {"spec.workloadRef": {"name": "old"}}, "takes the place of template: remove one"),
+    referring("no name in workloadRef", {"scaleDown": "Never"}, "Required value", "name"),
+    referring("workloadRef in capitals", {"name": "Old"}, "must be the name of a Deployment", "name"),
+    referring("workloadRef of a colour", {"name": "scorer-blue"}, "makes for this very ModelRollout", "name"),
+    referring(
+        "scaleDown in small letters",
+        {"name": "old", "scaleDown": "never"},
+        'supported values: "OnceServing", "Never"',
+        "scaleDown",
+    ),
+    Bad(
+        "kind in workloadRef",
+        {"spec.workloadRef": {"name": "old", "kind": "Deployment"}, "spec.template": ABSENT},
+        'unknown field "spec.workloadRef.kind"',
+        WHOLE,
+        applied=".spec.workloadRef.kind: field not declared in schema",
+    ),
     missing("spec.template.spec"),
     unknown("spec.template.containers", []),
     missing("spec.template.spec.containers"),

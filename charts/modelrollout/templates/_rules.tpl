@@ -16,6 +16,7 @@
 - apiGroups: [modelrollout.io]
   resources: [modelrollouts/finalizers]
   verbs: [update]
+# Of Deployments that it has not made it reads those that a workloadRef names, and scales them to 0, once.
 - apiGroups: [apps]
   resources: [deployments, controllerrevisions]
   verbs: [get, list, watch, create, patch, delete]

@@ -27,6 +27,13 @@ _NAME_RULES = rules(
         "the name must not end with -blue or -green: so are the Services of another ModelRollout's colours named",
         ".metadata.name",
     ),
+    rule(
+        "!has(self.spec.workloadRef) || "
+        "!(self.spec.workloadRef.name in [self.metadata.name + '-blue', self.metadata.name + '-green'])",
+        "workloadRef names a Deployment that the operator makes for this very ModelRollout: name the one that the "
+        "model ran in before",
+        ".spec.workloadRef.name",
+    ),
 )
 
 

@@ -15,8 +15,9 @@ from modelrollout.api.quantities import LABEL_VALUE_PATTERN, SHARE_PATTERN, Dura
 from modelrollout.api.slo import Slo
 from modelrollout.api.status import MOST_HISTORY
 from modelrollout.api.strategy import Bake, Strategy
-from modelrollout.api.template import Template
+from modelrollout.api.template import MODEL_ENVIRONMENT, Template
 from modelrollout.api.traffic import Traffic
+from modelrollout.api.workload_ref import WorkloadRef
 
 _WORD = (r"^[^ \t\r\n]*$", "must hold no spaces or line breaks")
 
@@ -50,6 +51,10 @@ class Model(ApiModel):
         "interpreted; a change here alone starts no attempt.",
         default_factory=dict,
     )
+
+    def variables(self, rollout: str) -> dict[str, str]:
+        """What the containers of a rollout of this name are told; empty: nothing is."""
+        return dict(zip(MODEL_ENVIRONMENT, (self.name or rollout, self.version, self.uri), strict=True))
 
 
 class Service(ApiModel):
@@ -240,6 +245,16 @@ def _cohort_rules(stages: str, match: str) -> list[dict[str, str]]:
 
 
 _SPEC_RULES = rules(
+    rule(
+        "has(self.template) || has(self.workloadRef)",
+        "the pods are missing: write a template, or name the Deployment that has one under workloadRef",
+        ".template",
+    ),
+    rule(
+        "!has(self.template) || !has(self.workloadRef)",
+        "workloadRef takes the place of template: remove one of the two",
+        ".workloadRef",
+    ),
     *_cohort_rules("ring.rings", "match"),
     *_cohort_rules("stages", "traffic.match"),
     *(_requires_what_is_there(stages) for stages in _STAGE_LISTS),
@@ -276,7 +291,7 @@ _SPEC_RULES = rules(
         ".rollback.mode",
     ),
     rule(
-        "type(self.service.targetPort) == int || "
+        "type(self.service.targetPort) == int || !has(self.template) || "
         "self.template.spec.containers.exists(container, has(container.ports) && "
         "container.ports.exists(port, has(port.name) && port.name == self.service.targetPort)) || "
         "(has(self.template.spec.initContainers) && "
@@ -302,8 +317,13 @@ class ModelRolloutSpec(ApiModel):
         ge=1,
         le=10_000,
     )
-    template: Template = Field(
-        description="The pods that serve the model: a PodTemplateSpec. A change starts an attempt.",
+    template: Template | None = Field(
+        description="The pods that serve the model: a PodTemplateSpec. A change starts an attempt.", default=None
+    )
+    workload_ref: WorkloadRef | None = Field(
+        description="A Deployment of the same namespace whose pod template is used in place of template, for those who "
+        "move in from there.",
+        default=None,
     )
     service: Service = Field(description="How callers reach the model.", default_factory=Service)
     server: ServerKind | None = Field(
@@ -375,3 +395,10 @@ class ModelRolloutSpec(ApiModel):
         "everything.",
         default=DeletionPolicy.RETAIN,
     )
+
+    @property
+    def pod_template(self) -> dict[str, Any]:
+        """The template, once it was put in the place of a workloadRef; raises LookupError before."""
+        if self.template is None:
+            raise LookupError("the template behind spec.workloadRef is not known")
+        return self.template

@@ -212,6 +212,16 @@ class Pinned(Word):
     )
 
 
+class WorkloadStatus(ApiModel):
+    """The Deployment of spec.workloadRef, once it was scaled to 0."""
+
+    name: Annotated[str, Field(max_length=253)] = Field(description="Its name.")
+    uid: Annotated[str, Field(max_length=63)] = Field(
+        description="Its metadata.uid; one of the same name that is made anew is another one."
+    )
+    handed_over_at: datetime = Field(description="When it was seen at 0; it is never scaled again after that.")
+
+
 class HistoryEntry(ApiModel):
     """An attempt whose model and pod template are kept, as the ControllerRevision NAME-ATTEMPT."""
 
@@ -356,6 +366,9 @@ class ModelRolloutStatus(ApiModel):
         "paused, revisionHistoryLimit, deletionPolicy, disruptionBudget, service.longestAnswer or model.metadata.",
         default=None,
     )
+    workload: WorkloadStatus | None = Field(
+        description="The Deployment of spec.workloadRef, once it was scaled to 0.", default=None
+    )
     promoting: bool = Field(
         description="Somebody asked for the candidate to serve: its stages are passed over.", default=False
     )
@@ -396,7 +409,7 @@ class ModelRolloutStatus(ApiModel):
         description="Label selector of the serving version's pods, for the HPA.", default=""
     )
     conditions: list[Condition] = Field(
-        description="Ready, Progressing, Stalled, RouteReady, MetricsReady.",
+        description="Ready, Progressing, Stalled, RouteReady, MetricsReady, HandedOver.",
         default_factory=list,
         max_length=16,
         json_schema_extra=listed_by("type"),

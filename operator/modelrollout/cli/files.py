@@ -1,7 +1,7 @@
 """ModelRollouts in files, read as kubectl reads them and parsed as far as can be done without a cluster."""
 
 import re
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import click
 import yaml
@@ -34,8 +34,16 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_documents(file: TextIO) -> list[dict[str, Any]]:
-    """The ModelRollouts among the YAML documents of a file, as they are written."""
+class Documents(NamedTuple):
+    """What concerns us among the YAML documents of a file, as it is written."""
+
+    rollouts: list[dict[str, Any]]
+    deployments: list[dict[str, Any]]
+    """A workloadRef may name one of them."""
+
+
+def read_documents(file: TextIO) -> Documents:
+    """The documents of a file; a ClickException says if there is no ModelRollout among them."""
     try:
         documents = [one for one in yaml.load_all(file, _Loader) if isinstance(one, dict)]
     except yaml.YAMLError as error:
@@ -43,12 +51,13 @@ def read_documents(file: TextIO) -> list[dict[str, Any]]:
     written = [one for one in documents if one.get("kind") == "ModelRollout"]
     if not written:
         raise click.ClickException(f"there is no ModelRollout in {file.name}")
-    return written
+    deployments = [one for one in documents if (one.get("apiVersion"), one.get("kind")) == ("apps/v1", "Deployment")]
+    return Documents(written, deployments)
 
 
-def read_rollouts(file: TextIO) -> list[ModelRollout]:
-    """The ModelRollouts of a file as models; a ClickException says what does not fit."""
-    return [_parsed(one, file.name) for one in read_documents(file)]
+def parsed_rollouts(documents: Documents, where: str) -> list[ModelRollout]:
+    """The ModelRollouts among documents as models; a ClickException says what does not fit."""
+    return [_parsed(one, where) for one in documents.rollouts]
 
 
 def _parsed(written: dict[str, object], where: str) -> ModelRollout:

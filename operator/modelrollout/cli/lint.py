@@ -1,7 +1,7 @@
 """`lint`: whatever is wrong with a ModelRollout and can be known without a cluster."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
@@ -17,6 +17,7 @@ from rich.text import Text
 from modelrollout.api.base import API_VERSION
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.slo import QUERY_VARIABLES
+from modelrollout.cli import moving_in
 from modelrollout.cli.advice import advice
 from modelrollout.cli.exits import Exit
 from modelrollout.cli.files import read_documents
@@ -62,9 +63,12 @@ def lint(ctx: click.Context, sources: tuple[TextIO, ...], output: str) -> None:
     """Check ModelRollouts in files, without a cluster.
 
     It refuses what the API server refuses when they are applied, in the same words, and PromQL that does not parse.
-    What is legal but unwise is a warning. Exit code 1 if there are errors, warnings or not.
+    A Deployment that a workloadRef names is looked at where it is in these files too. What is legal but unwise is a
+    warning. Exit code 1 if there are errors, warnings or not.
     """
-    verdicts = [judged(written, source.name) for source in sources for written in read_documents(source)]
+    files = [(source.name, read_documents(source)) for source in sources]
+    deployments = [deployment for _, documents in files for deployment in documents.deployments]
+    verdicts = [judged(written, name, deployments) for name, documents in files for written in documents.rollouts]
     if output == "table":
         for verdict in verdicts:
             show(verdict, console())
@@ -73,15 +77,21 @@ def lint(ctx: click.Context, sources: tuple[TextIO, ...], output: str) -> None:
     ctx.exit(Exit.FAILED if any(verdict.errors for verdict in verdicts) else Exit.DONE)
 
 
-def judged(written: dict[str, Any], file: str) -> Verdict:
-    """What is wrong with a ModelRollout as it is written."""
+def judged(written: dict[str, Any], file: str, deployments: Sequence[dict[str, Any]] = ()) -> Verdict:
+    """What is wrong with a ModelRollout as it is written, next to these Deployments."""
     metadata = written.get("metadata")
     name = str((metadata if isinstance(metadata, dict) else {}).get("name", "?"))
     errors = list(refusals(written))
     if errors:
         return Verdict(file=file, name=name, errors=errors)
     rollout = ModelRollout.model_validate(written)
-    return Verdict(file=file, name=name, errors=list(_broken_queries(rollout)), warnings=list(advice(rollout)))
+    found = moving_in.referred(rollout, deployments)
+    return Verdict(
+        file=file,
+        name=name,
+        errors=[*moving_in.faults(rollout, found), *_broken_queries(rollout)],
+        warnings=[*advice(rollout), *moving_in.advice(rollout, found)],
+    )
 
 
 def refusals(written: dict[str, Any]) -> Iterator[Complaint]:

@@ -12,6 +12,7 @@ from modelrollout.engine.capacity import is_reachable, skips_unreachable
 from modelrollout.engine.conditions import PROGRESSING, READY, STALLED
 from modelrollout.engine.gates import wanted_approvals
 from modelrollout.engine.move import paused_time
+from modelrollout.engine.reasons import Reason
 from modelrollout.engine.stages import Stage, expand
 
 COMMAND = "kubectl modelrollout"
@@ -132,6 +133,7 @@ def troubles(rollout: ModelRollout) -> list[Condition]:
         one
         for one in rollout.status.conditions
         if (good := good_when_false.get(one.type, ConditionStatus.TRUE)) and one.status is not good
+        if one.reason != Reason.WAITING_FOR_STABLE
     ]
 
 

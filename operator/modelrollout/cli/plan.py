@@ -12,7 +12,9 @@ from rich.table import Table
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.strategy import ApprovalWhen
-from modelrollout.cli.files import read_rollouts
+from modelrollout.api.workload_ref import Referred, ScaleDown
+from modelrollout.cli.files import parsed_rollouts, read_documents
+from modelrollout.cli.moving_in import referred
 from modelrollout.cli.output import console, output_option, print_data
 from modelrollout.cli.times import written
 from modelrollout.engine.capacity import candidate_replicas, is_reachable, reachable_weight, skips_unreachable
@@ -98,6 +100,12 @@ def _notes(spec: ModelRolloutSpec, stage: Stage, *, reachable: bool) -> Iterator
         yield f"begins {'/'.join(window.days)} {window.from_}-{window.to} {window.time_zone}"
 
 
+def handed_over(rollout: ModelRollout) -> str:
+    """The Deployment that is scaled to 0 once a version serves; empty where there is none."""
+    ref = rollout.spec.workload_ref
+    return ref.name if ref and ref.scale_down is ScaleDown.ONCE_SERVING else ""
+
+
 def to_wire(rollout: ModelRollout, planned: list[Planned]) -> dict[str, Any]:
     """The plan for programs."""
     end = ends_at(planned)
@@ -105,13 +113,17 @@ def to_wire(rollout: ModelRollout, planned: list[Planned]) -> dict[str, Any]:
         "name": rollout.metadata.get("name"),
         "stages": [one.to_wire() for one in planned],
         "promotedAt": end.isoformat() if end else None,
+        "handedOver": handed_over(rollout) or None,
     }
 
 
-def show(rollout: ModelRollout, planned: list[Planned], screen: Console) -> None:
-    """The plan as a table, with the end below it."""
+def show(rollout: ModelRollout, planned: list[Planned], found: Referred | None, screen: Console) -> None:
+    """The plan as a table, with the end below it; `found` is the Deployment to move in from, if it is there."""
     name, spec = rollout.metadata.get("name", "?"), rollout.spec
     screen.print(f"{name}: version {spec.model.version}, {spec.replicas} pods", markup=False)
+    if moving := handed_over(rollout):
+        pods = f", with {found.replicas} pods now," if found else ""
+        screen.print(f"Deployment {moving}{pods} goes to 0 once the first version serves", markup=False)
     table = Table(box=None, pad_edge=False)
     for column in ("STAGE", "WEIGHT", "PODS", "BEGINS, AT THE EARLIEST", "HOLD"):
         table.add_column(column, no_wrap=True)
@@ -140,9 +152,10 @@ def plan(file: TextIO, start: datetime | None, output: str) -> None:
     The times are the earliest possible: the candidate is ready at once, and every stage is left when its hold is over.
     """
     begin = (start or datetime.now()).astimezone().replace(microsecond=0)
-    plans = [(rollout, plan_of(rollout.spec, begin)) for rollout in read_rollouts(file)]
+    documents = read_documents(file)
+    plans = [(rollout, plan_of(rollout.spec, begin)) for rollout in parsed_rollouts(documents, file.name)]
     if output != "table":
         print_data([to_wire(rollout, planned) for rollout, planned in plans], output)
         return
     for rollout, planned in plans:
-        show(rollout, planned, console())
+        show(rollout, planned, referred(rollout, documents.deployments), console())

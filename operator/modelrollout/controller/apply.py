@@ -15,6 +15,7 @@ from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, servi
 from modelrollout.api.manifests import RENDERED, covers, fence_of, fenced, is_fenced, unless_there
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.status import ModelRolloutStatus, Phase
+from modelrollout.api.workload_ref import handed_over_to
 from modelrollout.controller.attempts import Attempts
 from modelrollout.controller.background import Background
 from modelrollout.controller.client import (
@@ -36,10 +37,12 @@ from modelrollout.controller.kinds import (
     ROLLOUT_REPORTS,
     Key,
     Kind,
+    is_ours,
     key_of,
     kind_of,
 )
 from modelrollout.controller.observe import Seen, warm_up_subject
+from modelrollout.controller.references import References
 from modelrollout.controller.refusals import Refusal, Refusals
 from modelrollout.controller.reporting import Reports
 from modelrollout.engine.effects import (
@@ -51,6 +54,7 @@ from modelrollout.engine.effects import (
     Effect,
     Emit,
     Forget,
+    HandOver,
     Release,
     RemoveFinalizer,
     ScaleWorkload,
@@ -96,6 +100,7 @@ class Applier:
         events: EventRecorder,
         warm_ups: Background[str],
         refusals: Refusals,
+        references: References,
         reports: Reports,
         now: Callable[[], datetime],
     ) -> None:
@@ -104,6 +109,7 @@ class Applier:
         self._events = events
         self._warm_ups = warm_ups
         self._refusals = refusals
+        self._references = references
         self._reports = reports
         self._now = now
         self._applied: dict[Key, dict[tuple[Kind, Key], tuple[str, str]]] = {}
@@ -195,6 +201,8 @@ class Applier:
                 return await self._apply(seen, await self._attempts.manifests(seen, effect))
             case ScaleWorkload():
                 return await self._scale(seen, effect)
+            case HandOver():
+                return await self._hand_over(seen, effect)
             case Forget():
                 return await self._delete_all(self._attempts.left_of(seen, effect))
             case WarmUp():
@@ -308,6 +316,21 @@ class Applier:
         except (ConflictError, NotFoundError):
             await self._informers.refresh(DEPLOYMENTS, key)
             raise
+        return True
+
+    async def _hand_over(self, seen: Seen, effect: HandOver) -> bool:
+        """Scale down what is there now, not what was read last, unless it turns out to be another than that."""
+        ref = seen.spec.workload_ref
+        if ref is None:
+            return False
+        key = Key(seen.key.namespace, ref.name)
+        live = await self._api.get(DEPLOYMENTS, key)
+        is_the_same = (live["metadata"]["uid"], live["spec"].get("replicas", 1)) == (effect.uid, effect.desired)
+        if not is_the_same or handed_over_to(live) == seen.owner.uid or is_ours(live):
+            self._references.workloads.hear(DEPLOYMENTS, live)
+            raise ConflictError(f"Deployment {key} has changed since it was looked at")
+        answer = await self._api.patch(DEPLOYMENTS, key, _only_onto(live, deployment.hand_over(seen.owner)))
+        self._references.workloads.hear(DEPLOYMENTS, answer)
         return True
 
     async def _write_status(self, seen: Seen, status: ModelRolloutStatus) -> bool:

@@ -82,11 +82,11 @@ class KubeApi(Protocol):
     def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
         """All objects of a kind, of one namespace or of all, page by page."""
 
-    def metadata_pages(self, kind: Kind, *, namespace: str = "") -> AsyncIterator[Page]:
+    def metadata_pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
         """The same, with nothing of the objects but their metadata."""
 
     def watch_metadata(
-        self, kind: Kind, *, namespace: str = "", resource_version: str, seconds: float
+        self, kind: Kind, *, namespace: str = "", selector: str = "", resource_version: str, seconds: float
     ) -> AsyncIterator[tuple[str, Live]]:
         """What happens from a resourceVersion on: ADDED, MODIFIED or DELETED, and the metadata of the object.
 
@@ -148,13 +148,13 @@ class KubeClient:
         return await self._send("get", kind, kind.path(*key))
 
     def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
-        return self._pages(kind, namespace, {"labelSelector": selector} if selector else {}, _JSON)
+        return self._pages(kind, namespace, selector, _JSON)
 
-    def metadata_pages(self, kind: Kind, *, namespace: str = "") -> AsyncIterator[Page]:
-        return self._pages(kind, namespace, {}, _METADATA_LIST)
+    def metadata_pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
+        return self._pages(kind, namespace, selector, _METADATA_LIST)
 
-    async def _pages(self, kind: Kind, namespace: str, query: dict[str, str], accept: str) -> AsyncIterator[Page]:
-        query["limit"] = str(PAGE)
+    async def _pages(self, kind: Kind, namespace: str, selector: str, accept: str) -> AsyncIterator[Page]:
+        query = {"limit": str(PAGE)} | _selecting(selector)
         while True:
             answer = await self._send("list", kind, kind.path(namespace), query, accept=accept)
             metadata = answer["metadata"]
@@ -166,9 +166,9 @@ class KubeClient:
             query["continue"] = metadata["continue"]
 
     async def watch_metadata(
-        self, kind: Kind, *, namespace: str = "", resource_version: str, seconds: float
+        self, kind: Kind, *, namespace: str = "", selector: str = "", resource_version: str, seconds: float
     ) -> AsyncIterator[tuple[str, Live]]:
-        query = {
+        query = _selecting(selector) | {
             "watch": "true",
             "resourceVersion": resource_version,
             "timeoutSeconds": str(int(seconds)),
@@ -299,6 +299,10 @@ async def connect(*, on_answer: Callable[[Answered], None] = lambda _: None) -> 
             ) from error
     async with ApiClient(configuration) as api:
         yield KubeClient(api, on_answer=on_answer)
+
+
+def _selecting(selector: str) -> dict[str, str]:
+    return {"labelSelector": selector} if selector else {}
 
 
 def _error(code: int, request: str, text: bytes) -> ApiError:

@@ -20,14 +20,13 @@ from modelrollout.controller.background import Background
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import DEPLOYMENTS, Key
 from modelrollout.controller.readings import ReadingsBoard
+from modelrollout.controller.references import Described, References
 from modelrollout.controller.refusals import Refusals
 from modelrollout.controller.reporting import Reports
-from modelrollout.controller.sources import Sources
 from modelrollout.engine.effects import ApplyWorkload
-from modelrollout.engine.revision import revision_of
-from modelrollout.engine.snapshot import Asked, Copied, Obstacle, Snapshot, Workload
+from modelrollout.engine.snapshot import Asked, Obstacle, Snapshot, Workload
 from modelrollout.traffic.router import router_for
-from modelrollout.workloads import copies, deployment, revisions
+from modelrollout.workloads import deployment, revisions
 from modelrollout.workloads.copies import Reference
 
 OBSTACLE_LASTS = timedelta(seconds=10)
@@ -73,7 +72,7 @@ class Observer:
         preflights: Background[tuple[Obstacle, ...]],
         warm_ups: Background[str],
         refusals: Refusals,
-        sources: Sources,
+        references: References,
         reports: Reports,
         look_again: Callable[[Key, timedelta], None],
         now: Callable[[], datetime],
@@ -83,7 +82,7 @@ class Observer:
         self._preflights = preflights
         self._warm_ups = warm_ups
         self._refusals = refusals
-        self._sources = sources
+        self._references = references
         self._reports = reports
         self._look_again = look_again
         self._now = now
@@ -101,40 +100,17 @@ class Observer:
             raise UnreadableError(self._informers.rollouts.last_seen(key) or {}, error) from error
         if rollout is None:
             return None
-        owner = Rollout(name=key.name, namespace=key.namespace, uid=rollout.metadata["uid"], spec=rollout.spec)
-        copied, names = self._copied(key, rollout)
-        snapshot = self._snapshot(key, rollout, owner, copied)
-        return Seen(key=key, rollout=rollout, owner=owner, snapshot=snapshot, copies=names)
+        described = self._references.look(key, rollout)
+        owner = Rollout(name=key.name, namespace=key.namespace, uid=rollout.metadata["uid"], spec=described.spec)
+        snapshot = self._snapshot(key, rollout, owner, described)
+        return Seen(key=key, rollout=rollout, owner=owner, snapshot=snapshot, copies=described.copies)
 
     def forget(self, key: Key) -> None:
         """The rollout is gone."""
-        self._sources.forget(key)
+        self._references.forget(key)
         self._in_the_way_since.pop(key, None)
 
-    def _copied(self, key: Key, rollout: ModelRollout) -> tuple[Copied | None, Mapping[Reference, str]]:
-        """What of the things that the template names is to be copied, and the names of the copies.
-
-        Nothing as long as a version is in use that the spec describes and that was made without copies, by an earlier
-        release or before they were asked for: copying is no reason to make its pods anew.
-        """
-        named = copies.named(rollout.spec.template, _copied_kinds(rollout.spec))
-        if named and _runs_without_copies(key.name, rollout):
-            named = {}
-        if any(reference.kind not in self._sources.kinds for reference in named):
-            return Copied(digests={}, trouble=_SECRETS_ARE_OFF), {}
-        reading = self._sources.look(key, frozenset(named))
-        if not named:
-            return None, {}
-        if reading is None:
-            return Copied(digests={}, trouble=""), {}
-        digests = {reference: digest for reference, digest in reading.digests.items() if digest}
-        missing = [str(one) for one, required in named.items() if required and one not in digests]
-        trouble = reading.problem or (_missing(missing) if missing else None)
-        by_name = {"/".join(reference): digests.get(reference, "") for reference in named}
-        names = {one: copies.name_of(key.name, one, digest) for one, digest in digests.items()}
-        return Copied(digests=by_name, trouble=trouble), names
-
-    def _snapshot(self, key: Key, rollout: ModelRollout, owner: Rollout, copied: Copied | None) -> Snapshot:
+    def _snapshot(self, key: Key, rollout: ModelRollout, owner: Rollout, described: Described) -> Snapshot:
         metadata, status = rollout.metadata, rollout.status
         workloads = self._workloads(key, metadata["generation"])
         warmed, warm_up_error = self._warmed(key, metadata["generation"], status)
@@ -145,10 +121,11 @@ class Observer:
             name=key.name,
             namespace=key.namespace,
             generation=metadata["generation"],
-            spec=rollout.spec,
+            spec=described.spec,
             status=status,
             workloads=workloads,
-            copied=copied,
+            copied=described.copied,
+            origin=described.origin,
             recorded=dict(map(revisions.observe, self._informers.records(key))),
             route=router_for(rollout.spec).observe(owner, self._informers, workloads),
             readings=self._readings.get(key),
@@ -232,27 +209,6 @@ class Observer:
         if passing:
             self._look_again(key, min(passing) + OBSTACLE_LASTS - now)
         return lasting, bool(passing)
-
-
-_SECRETS_ARE_OFF = (
-    "spec.copies.secrets is set, but this operator may not read Secrets: have it run with --copy-secrets "
-    "(copies.secrets of its chart), or remove it"
-)
-
-
-def _copied_kinds(spec: ModelRolloutSpec) -> list[str]:
-    return [
-        kind for kind, copied in (("ConfigMap", spec.copies.config_maps), ("Secret", spec.copies.secrets)) if copied
-    ]
-
-
-def _runs_without_copies(name: str, rollout: ModelRollout) -> bool:
-    plain, status = revision_of(name, rollout.spec), rollout.status
-    return any(part.revision == plain for part in (status.stable, status.candidate, status.previous) if part)
-
-
-def _missing(named: list[str]) -> str:
-    return f"the template names what does not exist: {', '.join(named)}; create it, or mark it as optional there"
 
 
 def _never_made(effect: ApplyWorkload, complaint: str) -> Workload:

@@ -27,10 +27,10 @@ from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.controller.queue import Priority, WorkQueue
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.reconcile import Reconciler
+from modelrollout.controller.references import References
 from modelrollout.controller.refusals import Refusals
 from modelrollout.controller.reporting import Reports
 from modelrollout.controller.settings import Settings
-from modelrollout.controller.sources import Sources
 from modelrollout.engine.decide import decide
 from modelrollout.engine.snapshot import Obstacle
 from modelrollout.metrics.prometheus import Prometheus
@@ -95,11 +95,11 @@ class Operator:
             metrics=metrics,
             copy_secrets=settings.copy_secrets,
         )
-        self._sources = Sources(
+        self._references = References(
             api,
-            kinds=tuple(kind for kind in COPIED.values() if kind in self.informers.kinds),
+            copied=tuple(kind for kind in COPIED.values() if kind in self.informers.kinds),
             namespaces=settings.namespaces,
-            readings=Background(self._queue, done=lambda reading: not reading.problem),
+            queue=self._queue,
             enqueue=self._enqueue,
             resync=settings.resync,
         )
@@ -126,7 +126,7 @@ class Operator:
                 preflights=self._preflights,
                 warm_ups=self._warm_ups,
                 refusals=refusals,
-                sources=self._sources,
+                references=self._references,
                 reports=reports,
                 look_again=lambda key, after: self._queue.add_after(key, after.total_seconds()),
                 now=_now,
@@ -138,6 +138,7 @@ class Operator:
                 events=self._events,
                 warm_ups=self._warm_ups,
                 refusals=refusals,
+                references=self._references,
                 reports=reports,
                 now=_now,
             ),
@@ -167,7 +168,8 @@ class Operator:
         helpers = {
             _start(self._events.run(), "events"),
             _start(self._judging.run(), "poller"),
-            _start(self._sources.run(), "sources"),
+            _start(self._references.copied.run(), "copied sources"),
+            _start(self._references.workloads.run(), "named workloads"),
         }
         work = _start(self._work(), "workers")
         parts = {leading, work, *helpers, *watches}

@@ -7,12 +7,13 @@ from modelrollout.api.spec import ReadyWhen
 from modelrollout.api.status import Condition, ConditionStatus, ModelRolloutStatus, Phase, WeightsStatus
 from modelrollout.engine.capacity import reachable_weight, reachable_weights
 from modelrollout.engine.effects import Emit
+from modelrollout.engine.handing_over import said, told
 from modelrollout.engine.move import Move, Waiting, answering_pods, evolve, route_share, warning
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.snapshot import Obstacle, Snapshot
 from modelrollout.engine.wanted import wanted
 
-READY, PROGRESSING, STALLED = "Ready", "Progressing", "Stalled"
+READY, PROGRESSING, STALLED, HANDED_OVER = "Ready", "Progressing", "Stalled", "HandedOver"
 PREFLIGHT_CONDITIONS = ("RouteReady", "MetricsReady")
 
 _TRUE, _FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
@@ -21,18 +22,21 @@ _TRUE, _FALSE = ConditionStatus.TRUE, ConditionStatus.FALSE
 def report(snapshot: Snapshot, move: Move, now: datetime) -> tuple[ModelRolloutStatus, tuple[Emit, ...]]:
     """The status to write, and events for obstacles that people have not heard of."""
     status = _with_numbers(snapshot, move.status)
+    handing_over = said(snapshot, status)
     wanted = [
         _ready(snapshot, status, move.waiting),
         _progressing(status, move.waiting),
         _stalled(status, move.waiting),
         *_preflight(snapshot, status),
+        *([_condition(HANDED_OVER, *handing_over)] if handing_over else []),
     ]
     spoken_of = {condition.type for condition in wanted}
     # what was found in the way of a candidate goes with it
     before = [one for one in status.conditions if status.candidate or one.type in spoken_of]
     conditions = _merge(before, wanted, snapshot.generation, now)
-    told = _tell(status.conditions, snapshot.obstacles)
-    return evolve(status, conditions=conditions, observed_generation=snapshot.generation), told
+    before_it = next((one.reason for one in status.conditions if one.type == HANDED_OVER), "")
+    fresh = (*_tell(status.conditions, snapshot.obstacles), *told(before_it, handing_over))
+    return evolve(status, conditions=conditions, observed_generation=snapshot.generation), fresh
 
 
 def _with_numbers(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRolloutStatus:

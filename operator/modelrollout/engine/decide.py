@@ -9,6 +9,7 @@ from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.conditions import report
 from modelrollout.engine.deleting import deleting, drains_first, taking_back
 from modelrollout.engine.effects import AddFinalizer, ApplyBudgets, Decision, Effect, Emit, Watch, WriteStatus
+from modelrollout.engine.handing_over import hand_over, note
 from modelrollout.engine.history import with_history
 from modelrollout.engine.idle import idle
 from modelrollout.engine.move import Move
@@ -40,8 +41,10 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     status, told = report(noted, move, now)
     status = reports_noted(snapshot, with_history(noted, status))
     effects = _told_once_written(effects_for(snapshot, status, now), (*answers(snapshot, status), *move.events, *told))
+    effects = (*effects, *reports(snapshot, status, effects))
     return Decision(
-        effects=(*effects, *reports(snapshot, status, effects), ApplyBudgets()),
+        # last of all: what the API server has against these must not keep anything else from being done
+        effects=(*effects, ApplyBudgets(), *([] if snapshot.deleting else hand_over(snapshot, status, effects))),
         wake_at=_wake_at(move, now),
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,
@@ -73,14 +76,14 @@ def _move_on(snapshot: Snapshot, now: datetime) -> Move:
 
 
 def _move(snapshot: Snapshot, now: datetime) -> Move:
-    """What people ask for comes first, then the phase decides.
+    """What people ask for comes first, and what was handed over is noted; then the phase decides.
 
     A status that lacks what its phase needs has been tampered with: start from what serves.
     """
     status = snapshot.status
     if snapshot.deleting:
         return taking_back(snapshot, now)
-    if heard := hear(snapshot, now) or tell_pause(snapshot):
+    if heard := hear(snapshot, now) or tell_pause(snapshot) or note(snapshot, now):
         return heard
     match status.phase:
         case Phase.PREPARING if status.candidate:

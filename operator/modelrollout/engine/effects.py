@@ -45,6 +45,17 @@ class ScaleWorkload:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HandOver:
+    """The workload of spec.workloadRef scaled to 0, with a note on it that says so; nothing if that note is there.
+
+    Only the object with this uid, as long as it is told to have as many pods; the note makes it once, whatever crashes.
+    """
+
+    uid: str
+    desired: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Forget:
     """Delete the records of attempts that nobody can go back to any more."""
 
@@ -152,6 +163,7 @@ Effect = (
     | ApplyServices
     | ApplyWorkload
     | ScaleWorkload
+    | HandOver
     | Forget
     | SetTraffic
     | WarmUp

@@ -57,7 +57,8 @@ def _not_described(snapshot: Snapshot, trouble: str) -> Move:
     if not trouble:
         return Move(status=status)
     until = cold_at(snapshot.spec, status.previous) if status.previous else None
-    return stays(status, Reason.CONFIGURATION_MISSING, trouble, until=until, needs_person=True)
+    reason = Reason.CONFIGURATION_MISSING if snapshot.spec.template else Reason.WORKLOAD_UNUSABLE
+    return stays(status, reason, trouble, until=until, needs_person=True)
 
 
 def _settle(snapshot: Snapshot) -> Move:

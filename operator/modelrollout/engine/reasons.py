@@ -17,6 +17,7 @@ class Reason(StrEnum):
     REVERTED = "Reverted"
     SERVING = "Serving"
     RESUMED = "Resumed"
+    HANDED_OVER = "HandedOver"
     ACTION_APPLIED = "ActionApplied"
     ACTION_REFUSED = "ActionRefused"
     # why a candidate is taken back
@@ -36,6 +37,8 @@ class Reason(StrEnum):
     WARMING_UP = "WarmingUp"
     PREFLIGHT = "Preflight"
     CONFIGURATION_MISSING = "ConfigurationMissing"
+    WORKLOAD_UNUSABLE = "WorkloadUnusable"
+    WAITING_FOR_STABLE = "WaitingForStable"
     WAITING_FOR_TRAFFIC = "WaitingForTraffic"
     HOLDING = "Holding"
     UNDECIDED = "Undecided"
@@ -51,6 +54,8 @@ class Reason(StrEnum):
     # what needs a person
     STABLE_UNAVAILABLE = "StableUnavailable"
     STABLE_MISSING = "StableMissing"
+    TOO_FEW_REPLICAS = "TooFewReplicas"
+    SCALED_UP_AGAIN = "ScaledUpAgain"
     WEIGHT_UNREACHABLE = "WeightUnreachable"
     # nothing to report
     NO_PROBLEM = "NoProblem"

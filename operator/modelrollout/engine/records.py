@@ -125,7 +125,7 @@ def _begun(before: ModelRolloutStatus, after: ModelRolloutStatus, now: datetime)
 def _entries(snapshot: Snapshot, move: Move, now: datetime) -> list[TimelineEntry]:
     """An entry for each event of the move; the last of them is the move itself, and has the evidence for it."""
     before, after = snapshot.status, move.status
-    if _is_over(before, after) and _serving(before) == _serving(after):
+    if _is_over(before, after) and (_serving(before), before.workload) == (_serving(after), after.workload):
         return []
     stage = after.stage.name if after.stage else ""
     notes = [
@@ -141,7 +141,7 @@ def _entries(snapshot: Snapshot, move: Move, now: datetime) -> list[TimelineEntr
 
 
 def _is_over(before: ModelRolloutStatus, after: ModelRolloutStatus) -> bool:
-    """Whether nobody is on trial: then it is told of the attempt before only if it is undone."""
+    """Whether nobody is on trial: then it is told of the attempt before only if it is undone, or has taken over."""
     return before.candidate is None and after.candidate is None
 
 

@@ -39,7 +39,22 @@ class Copied:
     digests: Mapping[str, str]
     """By object: hash of what is in it; empty for an optional one that does not exist."""
     trouble: str | None = None
-    """Why it is not known what is to be copied, such as a ConfigMap that is missing; empty while it is being read."""
+    """Why it is not known what is to be copied, such as a ConfigMap that is missing; empty while it is being read.
+
+    The same goes for the template where spec.workloadRef names it.
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Origin:
+    """The workload that spec.workloadRef names, as last read: it answers until the rollout does."""
+
+    name: str
+    uid: str
+    desired: int
+    """Pods that it is told to have."""
+    handed_over: bool
+    """It was scaled to 0 for this very ModelRollout; that is not done again, whatever it is told to have now."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,10 +121,13 @@ class Snapshot:
     namespace: str
     generation: int
     spec: ModelRolloutSpec
+    """With the template that spec.workloadRef stands for; None there as long as that one is unknown."""
     status: ModelRolloutStatus
     workloads: Mapping[Colour, Workload] = field(default_factory=dict)
     copied: Copied | None = None
     """None: the template names nothing that is copied."""
+    origin: Origin | None = None
+    """None: the spec names none, or it is not there, or unknown."""
     recorded: Mapping[int, Recorded] = field(default_factory=dict)
     """By attempt: what there are records of."""
     route: Route | None = None

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import HistoryEntry, Pinned
 from modelrollout.engine.move import with_status
-from modelrollout.engine.revision import fingerprint_of, revision_of
+from modelrollout.engine.revision import fingerprint_of, revision_of, template_fingerprint
 from modelrollout.engine.snapshot import Snapshot
 
 
@@ -45,7 +46,7 @@ def _as_it_is(snapshot: Snapshot, trouble: str) -> Wanted:
 def fingerprint(snapshot: Snapshot) -> str:
     """What has to change before a version is tried again that was taken back: the spec, what is copied, or a pin."""
     of_spec = fingerprint_of(snapshot.spec)
-    if snapshot.status.pinned or snapshot.copied:
+    if snapshot.status.pinned or snapshot.copied or snapshot.spec.workload_ref:
         return f"{of_spec}-{wanted(snapshot).revision}"
     return of_spec
 
@@ -75,7 +76,7 @@ def pin(snapshot: Snapshot, entry: HistoryEntry, *, by: str, at: datetime, reaso
         attempt=entry.attempt,
         version=entry.version,
         revision=entry.revision,
-        fingerprint=fingerprint_of(snapshot.spec),
+        fingerprint=_asked_for(snapshot.spec),
         by=by,
         at=at,
         reason=reason,
@@ -83,11 +84,22 @@ def pin(snapshot: Snapshot, entry: HistoryEntry, *, by: str, at: datetime, reaso
 
 
 def follow_spec(snapshot: Snapshot) -> Snapshot:
-    """With a spec that has changed since somebody went back to a version, the spec says again what is wanted."""
+    """With a spec that has changed since somebody went back to a version, the spec says again what is wanted.
+
+    A template behind a workloadRef that was unknown then, or is now, has not changed as far as is known.
+    """
     pinned = snapshot.status.pinned
-    if pinned is None or pinned.fingerprint == fingerprint_of(snapshot.spec):
+    if pinned is None:
+        return snapshot
+    then, now = pinned.fingerprint.split("-"), _asked_for(snapshot.spec).split("-")
+    if all(before == after for before, after in zip(then, now, strict=False)):
         return snapshot
     return with_status(snapshot, pinned=None)
+
+
+def _asked_for(spec: ModelRolloutSpec) -> str:
+    """Hash of what a spec asks for, and that of the template behind its workloadRef, where it is known."""
+    return "-".join(filter(None, (fingerprint_of(spec), template_fingerprint(spec))))
 
 
 def _served_last(entry: HistoryEntry) -> tuple[bool, float, int]:

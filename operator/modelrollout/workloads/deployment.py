@@ -17,6 +17,7 @@ from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.owner import Rollout
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.template import MODEL_ENVIRONMENT
+from modelrollout.api.workload_ref import HANDED_OVER_TO
 from modelrollout.engine.effects import ApplyWorkload, ScaleWorkload
 from modelrollout.engine.snapshot import Workload
 from modelrollout.workloads.revisions import Content, described
@@ -66,6 +67,11 @@ def render(
 def scale(effect: ScaleWorkload) -> dict[str, Any]:
     """JSON merge patch that changes the number of pods and nothing else: their template may be older than the spec."""
     return {"spec": {"replicas": effect.replicas}}
+
+
+def hand_over(rollout: Rollout) -> Manifest:
+    """JSON merge patch that scales a Deployment of somebody else to 0, and notes on it for whom."""
+    return {"metadata": {"annotations": {HANDED_OVER_TO: rollout.uid}}, "spec": {"replicas": 0}}
 
 
 def observe(deployment: Live) -> Workload:

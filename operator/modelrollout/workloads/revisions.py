@@ -30,7 +30,7 @@ def described(rollout: Rollout, copies: Mapping[Reference, str] | None = None) -
     model = rollout.spec.model
     return Content(
         model={"name": model.name or rollout.name, "version": model.version, "uri": model.uri},
-        template=with_copies(rollout.spec.template, names) if names else rollout.spec.template,
+        template=with_copies(rollout.spec.pod_template, names) if names else rollout.spec.pod_template,
         copies=tuple(Reference(source.kind, name) for source, name in sorted(names.items())),
     )
 

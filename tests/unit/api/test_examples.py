@@ -34,7 +34,7 @@ def test_models_keep_everything_in_an_example(path: Path) -> None:
     rollout = ModelRollout.model_validate(written)
     assert lost(written, rollout.to_wire()) == []
     assert ModelRollout.model_validate(rollout.to_wire()) == rollout
-    PodTemplate.model_validate(rollout.spec.template)
+    assert rollout.spec.workload_ref or PodTemplate.model_validate(rollout.spec.template)
 
 
 def test_there_are_examples_of_each_way_to_go() -> None:
@@ -46,6 +46,7 @@ def test_there_are_examples_of_each_way_to_go() -> None:
         "stages",
     }
     assert any("traffic" not in spec for spec in specs)
+    assert any("workloadRef" in spec for spec in specs)
     assert any("gatewayAPI" in spec.get("traffic", {}) for spec in specs)
 
 

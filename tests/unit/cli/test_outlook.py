@@ -85,6 +85,13 @@ def test_conditions_that_are_as_they_should_be_are_no_trouble() -> None:
     assert [one.type for one in troubles(seen(taken_back()))] == ["Ready", "Stalled"]
 
 
+@pytest.mark.parametrize(("reason", "is_trouble"), [("WaitingForStable", False), ("ScaledUpAgain", True)])
+def test_a_hand_over_that_is_still_to_come_is_no_trouble(reason: str, is_trouble: bool) -> None:
+    status = in_canary_10()
+    stands = {"type": "HandedOver", "status": "False", "reason": reason, "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    assert bool(troubles(seen(status | {"conditions": [*status["conditions"], stands]}))) is is_trouble
+
+
 @pytest.mark.parametrize(
     ("status", "commands"),
     [

@@ -22,6 +22,7 @@ from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import (
     COPIED,
+    DEPLOYMENTS,
     EVENTS,
     GATEWAY_CLASSES,
     GATEWAYS,
@@ -36,9 +37,9 @@ from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.controller.queue import Backoff, Priority, Schedule, WorkQueue
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.reconcile import Reconciler
+from modelrollout.controller.references import References
 from modelrollout.controller.refusals import Refusals
 from modelrollout.controller.reporting import Reports
-from modelrollout.controller.sources import Sources
 from modelrollout.engine.decide import decide
 from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Obstacle
@@ -78,8 +79,8 @@ class FakeApi:
         ]
         yield Page(cast("list[Live]", items), str(next(self._versions)))
 
-    def metadata_pages(self, kind: Kind, *, namespace: str = "") -> AsyncIterator[Page]:
-        return self.pages(kind, namespace=namespace)
+    def metadata_pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
+        return self.pages(kind, namespace=namespace, selector=selector)
 
     async def watch_metadata(self, kind: Kind, **_: Any) -> AsyncIterator[tuple[str, Live]]:
         """Silent: `Operator.hear` tells what a watch would."""
@@ -260,11 +261,11 @@ class Operator:
         self.informers = Informers(
             api, namespaces=(), enqueue=self._enqueue, metrics=self.metrics, copy_secrets=copy_secrets
         )
-        self.sources = Sources(
+        self.references = References(
             api,
-            kinds=tuple(kind for kind in COPIED.values() if kind in self.informers.kinds),
+            copied=tuple(kind for kind in COPIED.values() if kind in self.informers.kinds),
             namespaces=(),
-            readings=Background(queue, done=lambda reading: not reading.problem),
+            queue=queue,
             enqueue=self._enqueue,
             resync=timedelta(minutes=10),
         )
@@ -282,7 +283,7 @@ class Operator:
                 preflights=preflights,
                 warm_ups=warm_ups,
                 refusals=refusals,
-                sources=self.sources,
+                references=self.references,
                 reports=reports,
                 look_again=lambda key, after: self.queue.add_after(key, after.total_seconds()),
                 now=clock.now,
@@ -294,6 +295,7 @@ class Operator:
                 events=self.events,
                 warm_ups=warm_ups,
                 refusals=refusals,
+                references=self.references,
                 reports=reports,
                 now=clock.now,
             ),
@@ -316,7 +318,9 @@ class Operator:
         """The watches tell what has happened since they told last."""
         for kind, event, manifest in self.api.changes[self._told :]:
             if kind in COPIED.values():
-                self.sources.hear(kind, manifest, gone=event == "DELETED")
+                self.references.copied.hear(kind, manifest, gone=event == "DELETED")
+            if kind is DEPLOYMENTS:
+                self.references.workloads.hear(kind, manifest, gone=event == "DELETED")
             if kind in self.informers.kinds:
                 self.informers.on_event(kind, event if _is_selected(kind.selector, manifest) else "DELETED", manifest)
         self._told = len(self.api.changes)
@@ -425,8 +429,11 @@ def gateway_objects() -> list[dict[str, Any]]:
 
 
 def _is_selected(selector: str, manifest: Live) -> bool:
-    wanted = dict(term.split("=") for term in selector.split(",") if term)
-    return wanted.items() <= manifest["metadata"].get("labels", {}).items()
+    labels = manifest["metadata"].get("labels", {})
+    terms = [term for term in selector.split(",") if term]
+    without = {tuple(term.split("!=")) for term in terms if "!=" in term}
+    wanted = dict(term.split("=") for term in terms if "!=" not in term)
+    return wanted.items() <= labels.items() and without.isdisjoint(labels.items())
 
 
 def _deployment_status(stored: Live) -> dict[str, Any]:

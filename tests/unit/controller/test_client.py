@@ -221,6 +221,14 @@ def stream(*events: dict[str, Any]) -> str:
     return "".join(json.dumps(event) + "\n" for event in events)
 
 
+async def test_leaves_out_what_is_not_selected(client: KubeClient, server: Server) -> None:
+    server.answers = [(200, {"metadata": {"resourceVersion": "7"}, "items": []}), (200, stream())]
+    not_ours = "managed-by!=modelrollout"
+    [page async for page in client.metadata_pages(CONFIG_MAPS, selector=not_ours)]
+    [one async for one in client.watch_metadata(CONFIG_MAPS, selector=not_ours, resource_version="7", seconds=600)]
+    assert [asked["query"]["labelSelector"] for asked in server.asked] == [not_ours, not_ours]
+
+
 async def watched(client: KubeClient) -> list[tuple[str, str]]:
     changes = client.watch_metadata(CONFIG_MAPS, resource_version="7", seconds=600)
     return [(event, manifest["metadata"]["name"]) async for event, manifest in changes]

@@ -41,9 +41,9 @@ class Api(FakeApi):
         finally:
             self.on_get()
 
-    async def metadata_pages(self, kind: Kind, *, namespace: str = "") -> AsyncIterator[Page]:
+    async def metadata_pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
         self.lists += 1
-        async for page in self.pages(kind, namespace=namespace):
+        async for page in self.pages(kind, namespace=namespace, selector=selector):
             yield Page([{"metadata": item["metadata"]} for item in page.items], page.resource_version)
 
     async def watch_metadata(self, *_: Any, **__: Any) -> AsyncIterator[tuple[str, Live]]:
@@ -69,12 +69,13 @@ class Scene:
             readings=Background(self.queue, done=lambda reading: not reading.problem, first_pause=0.0),
             enqueue=self._enqueue,
             resync=timedelta(minutes=10),
+            keep=digest_of,
         )
 
     def _enqueue(self, key: Key, _: Priority) -> None:
         self.called.append(key)
 
-    async def read(self) -> Reading:
+    async def read(self) -> Reading[str]:
         """What is known in the end."""
         for _ in range(20):
             reading = self.sources.look(KEY, ONE)
@@ -97,7 +98,7 @@ async def test_what_is_named_is_read_once(scene: Scene) -> None:
     scene.api.put(config_map(LOG="info"))
     assert scene.sources.look(KEY, ONE) is None
     reading = await scene.read()
-    assert reading.digests == {SETTINGS: digest_of(config_map(LOG="info"))}
+    assert reading.found == {SETTINGS: digest_of(config_map(LOG="info"))}
     scene.hear("ADDED")
     await scene.read()
     assert (scene.api.gets, scene.called) == (["settings"], [])
@@ -109,18 +110,18 @@ async def test_a_change_calls_for_a_look_and_is_read(scene: Scene) -> None:
     scene.api.put(config_map(LOG="debug"))
     scene.hear("MODIFIED")
     assert scene.called == [KEY]
-    assert (await scene.read()).digests == {SETTINGS: digest_of(config_map(LOG="debug"))}
+    assert (await scene.read()).found == {SETTINGS: digest_of(config_map(LOG="debug"))}
 
 
 async def test_what_is_missing_is_known_to_be_and_waited_for(scene: Scene) -> None:
-    assert (await scene.read()).digests == {SETTINGS: None}
+    assert (await scene.read()).found == {SETTINGS: None}
     scene.api.put(config_map(LOG="info"))
     scene.hear("ADDED")
     assert scene.called == [KEY]
-    assert (await scene.read()).digests == {SETTINGS: digest_of(config_map(LOG="info"))}
+    assert (await scene.read()).found == {SETTINGS: digest_of(config_map(LOG="info"))}
     scene.hear("DELETED")
     scene.api.remove(CONFIG_MAPS, Key("ml", "settings"))
-    assert (await scene.read()).digests == {SETTINGS: None}
+    assert (await scene.read()).found == {SETTINGS: None}
 
 
 async def test_what_nobody_names_is_dropped(scene: Scene) -> None:
@@ -139,7 +140,7 @@ async def test_a_change_that_is_heard_while_the_old_state_is_read_is_not_lost(sc
         scene.hear("MODIFIED")
 
     scene.api.on_get = change
-    assert (await scene.read()).digests == {SETTINGS: digest_of(config_map(LOG="debug"))}
+    assert (await scene.read()).found == {SETTINGS: digest_of(config_map(LOG="debug"))}
 
 
 async def test_one_that_is_made_while_it_is_found_missing_is_not_lost(scene: Scene) -> None:
@@ -149,7 +150,7 @@ async def test_one_that_is_made_while_it_is_found_missing_is_not_lost(scene: Sce
         scene.hear("ADDED")
 
     scene.api.on_get = make
-    assert (await scene.read()).digests == {SETTINGS: digest_of(config_map(LOG="info"))}
+    assert (await scene.read()).found == {SETTINGS: digest_of(config_map(LOG="info"))}
 
 
 async def test_what_was_read_for_a_rollout_is_forgotten_with_it(scene: Scene) -> None:
@@ -159,7 +160,7 @@ async def test_what_was_read_for_a_rollout_is_forgotten_with_it(scene: Scene) ->
     scene.api.put(config_map(LOG="debug"))
     scene.hear("MODIFIED")
     assert scene.called == []
-    assert (await scene.read()).digests == {SETTINGS: digest_of(config_map(LOG="debug"))}
+    assert (await scene.read()).found == {SETTINGS: digest_of(config_map(LOG="debug"))}
 
 
 async def _until(reached: Callable[[], Any]) -> None:
@@ -199,7 +200,7 @@ async def test_what_happens_between_two_watches_is_found_by_the_list(following: 
     await following.read()
     following.api.watches[1].put_nowait(end)
     await _until(lambda: len(following.api.watches) == 3)
-    assert (await following.read()).digests == {SETTINGS: None}
+    assert (await following.read()).found == {SETTINGS: None}
 
 
 async def test_a_watch_tells_of_changes(following: Scene) -> None:

@@ -26,7 +26,7 @@ from modelrollout.engine import effects as fx
 from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
 from modelrollout.engine.move import gets_requests
-from modelrollout.engine.snapshot import Asked, Copied, Obstacle, Readings, Recorded, Route, Snapshot, Workload
+from modelrollout.engine.snapshot import Asked, Copied, Obstacle, Origin, Readings, Recorded, Route, Snapshot, Workload
 from modelrollout.engine.wanted import find, pin
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,6 +62,12 @@ class World:
     workloads: dict[Colour, Workload] = field(default_factory=dict)
     recorded: dict[int, Recorded] = field(default_factory=dict)
     copied: Copied | None = None
+    origin: Origin | None = None
+    """What a workloadRef names, if it is there."""
+    image: str = "server:1"
+    """What runs in the origin."""
+    handed_over: list[str] = field(default_factory=list)
+    """uid of each origin that was scaled to 0 by the operator."""
     weights: dict[Colour, int] | None = None
     """What the routing object says: weights, or for the replicas router which colours are selected (nonzero)."""
     cohorts: dict[Colour, frozenset[HeaderMatch]] = field(default_factory=dict)
@@ -106,15 +112,17 @@ class World:
     # --- what the operator sees and does
 
     def snapshot(self) -> Snapshot:
+        spec, copied = self._described()
         return Snapshot(
             name="scorer",
             namespace="ml",
             generation=self.generation,
-            spec=self.spec,
+            spec=spec,
             status=ModelRolloutStatus.model_validate(self.status.to_wire()),
             workloads=dict(self.workloads),
             recorded=dict(self.recorded),
-            copied=self.copied,
+            copied=copied,
+            origin=self.origin,
             route=self._route(),
             readings=self._readings(),
             obstacles=self.obstacles,
@@ -127,6 +135,15 @@ class World:
             guarded_since=START if self.guarded else None,
         )
 
+    def _described(self) -> tuple[ModelRolloutSpec, Copied | None]:
+        """What the spec says together with what it refers to."""
+        if self.spec.workload_ref is None:
+            return self.spec, self.copied
+        if self.origin is None:
+            return self.spec, Copied(digests={}, trouble="Deployment old does not exist")
+        template = {"spec": {"containers": [{"name": "server", "image": self.image}]}}
+        return self.spec.model_copy(update={"template": template}), self.copied
+
     def reconcile(self, *, crash_after: int | None = None) -> fx.Decision:
         """Look, decide, and carry out the effects, or only the first few of them."""
         return self.carry_out(self.snapshot(), self.status_version, crash_after=crash_after)
@@ -135,6 +152,7 @@ class World:
         """Act on what was seen, perhaps long ago."""
         decision = decide(seen, self.now)
         _check_order(seen, decision)
+        _check_fence(decision)
         effects = decision.effects if crash_after is None else decision.effects[:crash_after]
         try:
             for effect in effects:
@@ -220,7 +238,8 @@ class World:
 
     def _state(self) -> tuple[Any, ...]:
         route = (self.weights, dict(self.cohorts), self.excluded)
-        return (self.status, route, dict(self.workloads), frozenset(self.warmed), self.finalizer, self.gone)
+        warmed = frozenset(self.warmed)
+        return (self.status, route, dict(self.workloads), self.origin, warmed, self.finalizer, self.gone)
 
     def _route(self) -> Route | None:
         if self.weights is None:
@@ -254,7 +273,7 @@ class World:
             attempt=self.watch.attempt, stage=self.watch.stage, looked_at=self.now - self.last_look, by_slo=slos
         )
 
-    def _apply(self, effect: fx.Effect, seen: Snapshot, seen_version: int) -> None:
+    def _apply(self, effect: fx.Effect, seen: Snapshot, seen_version: int) -> None:  # noqa: PLR0912 - one for each
         match effect:
             case fx.WriteStatus(status=status):
                 self._write_status(status, seen_version)
@@ -270,6 +289,8 @@ class World:
                     answering=min(self.workloads[colour].answering, replicas),
                     settled=False,
                 )
+            case fx.HandOver():
+                self._hand_over(effect, seen)
             case fx.Forget(attempts=attempts):
                 self._forget(attempts)
             case fx.SetTraffic():
@@ -295,6 +316,20 @@ class World:
             self.kept = effect.keep
             if effect.keep and self.workloads[effect.keep].answering:
                 self._check_drained(effect.keep.other, seen)
+
+    def _hand_over(self, effect: fx.HandOver, seen: Snapshot) -> None:
+        """Scaled to 0 once, and not before the stable version has requests and all its pods."""
+        origin, stable = self.origin, self.status.stable
+        assert seen.origin
+        assert not seen.origin.handed_over, "asked for again although it was seen to be done"
+        if origin is None or (origin.uid, origin.desired) != (effect.uid, effect.desired) or origin.handed_over:
+            raise ConflictError
+        assert origin.uid not in self.handed_over, "scaled to 0 twice"
+        assert stable is not None
+        assert self.route_attempt == stable.attempt, "handed over to a version that has no requests"
+        assert seen.workloads[stable.colour].ready >= seen.spec.replicas >= origin.desired, "handed over to too few"
+        self.origin = replace(origin, desired=0, handed_over=True)
+        self.handed_over.append(origin.uid)
 
     def _forget(self, attempts: tuple[int, ...]) -> None:
         in_use = [self.status.stable, self.status.previous, self.status.candidate, self.status.pinned]
@@ -445,6 +480,13 @@ def _place(status: ModelRolloutStatus) -> tuple[Any, ...]:
     candidate, stage, stable = status.candidate, status.stage, status.stable
     on_trial = (candidate.attempt, status.phase, stage and (stage.name, stage.entered_at)) if candidate else None
     return on_trial, stable and stable.attempt
+
+
+def _check_fence(decision: fx.Decision) -> None:
+    """Nobody is scaled down on a view of the status that may be old."""
+    kinds = [type(effect) for effect in decision.effects]
+    if fx.HandOver in kinds:
+        assert fx.WriteStatus in kinds[: kinds.index(fx.HandOver)]
 
 
 def _check_order(seen: Snapshot, decision: fx.Decision) -> None:

@@ -14,13 +14,14 @@ from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import AttemptOutcome, Colour, ModelRolloutStatus, Phase, Verdict
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
-from modelrollout.engine.snapshot import Copied, Obstacle, Snapshot
+from modelrollout.engine.snapshot import Copied, Obstacle, Origin, Snapshot
 from modelrollout.engine.stages import expand
 from unit.engine.simulation import World, make_spec
 
 VERSIONS = ["1.0.0", "2.0.0", "3.0.0"]
 COHORTS = [HeaderMatch(header="x-ring", value=value) for value in ("internal", "beta")]
 GATEWAY = {"gatewayAPI": {"parentRefs": [{"name": "public"}]}}
+MOVING_IN: dict[str, Any] = {"workloadRef": {"name": "old"}, "template": None}
 OBSTACLE = Obstacle(condition="MetricsReady", reason="QueryInvalid", message="does not parse")
 
 
@@ -71,12 +72,19 @@ class RolloutMachine(RuleBasedStateMachine):
     plan: dict[str, Any]
     version = "1.0.0"
     paused = False
+    made = 1
     stale: tuple[Snapshot, int, tuple[Verdict, bool]] | None = None
 
-    @initialize(plan=plans(), copied=st.sampled_from([None, Copied(digests={"ConfigMap/settings": "a"})]))
-    def create(self, plan: dict[str, Any], copied: Copied | None) -> None:
-        self.plan = plan
-        self.world = World(spec=make_spec(self.version, **plan), copied=copied)
+    @initialize(
+        plan=plans(),
+        copied=st.sampled_from([None, Copied(digests={"ConfigMap/settings": "a"})]),
+        desired=st.sampled_from([None, None, 0, 1, 3]),
+    )
+    def create(self, plan: dict[str, Any], copied: Copied | None, desired: int | None) -> None:
+        """`desired` is the number of pods of the workload to move in from, if there is one."""
+        self.plan = plan if desired is None else plan | MOVING_IN
+        origin = None if desired is None else Origin(name="old", uid="1", desired=desired, handed_over=False)
+        self.world = World(spec=make_spec(self.version, **self.plan), copied=copied, origin=origin)
         self.world.settle()
         self.ask_for("2.0.0")
 
@@ -135,6 +143,20 @@ class RolloutMachine(RuleBasedStateMachine):
     @rule(digest=st.sampled_from("ab"), trouble=st.sampled_from([None, None, "", "ConfigMap settings is missing"]))
     def edit_the_config_map(self, digest: str, trouble: str | None) -> None:
         self.world.copied = Copied(digests={"ConfigMap/settings": digest}, trouble=trouble)
+
+    @precondition(lambda self: self.world.origin is not None)
+    @rule(image=st.sampled_from(["server:1", "server:2"]), desired=st.integers(0, 6))
+    def edit_the_origin(self, image: str, desired: int) -> None:
+        assert self.world.origin
+        self.world.image = image
+        self.world.origin = replace(self.world.origin, desired=desired)
+
+    @precondition(lambda self: self.world.spec.workload_ref is not None)
+    @rule(desired=st.integers(0, 6))
+    def delete_or_make_the_origin(self, desired: int) -> None:
+        self.made += 1
+        anew = Origin(name="old", uid=f"{self.made}", desired=desired, handed_over=False)
+        self.world.origin = None if self.world.origin else anew
 
     # --- what the world does
 
@@ -317,6 +339,7 @@ class RolloutMachine(RuleBasedStateMachine):
             proven=set(world.proven),
             asked=list(world.asked),
             answered=list(world.answered),
+            handed_over=list(world.handed_over),
             heard=set(world.heard),
             cohorts=dict(world.cohorts),
             asked_until=dict(world.asked_until),
@@ -358,6 +381,8 @@ class RolloutMachine(RuleBasedStateMachine):
         """Left alone with good news, every rollout comes to rest, and serves."""
         world.verdict, world.looking, world.obstacles, world.preflighted = Verdict.PASS, True, (), True
         self.paused = False
+        if world.spec.workload_ref and not world.origin:
+            self.delete_or_make_the_origin(2)
         world.copied = world.copied and replace(world.copied, trouble=None)
         world.change(self._spec())
         self._run_to_rest(world)
@@ -370,6 +395,9 @@ class RolloutMachine(RuleBasedStateMachine):
             wanted = world.status.pinned.version if world.status.pinned else self.version
             assert world.status.phase is Phase.REVERTED or world.status.stable.version == wanted
         self._check_reports(world)
+        if world.origin and world.status.stable:
+            noted = world.status.workload
+            assert (noted and noted.uid == world.origin.uid) or world.origin.desired > world.spec.replicas
         assert splits_by_pods(world.spec) or world.weights is None or set(world.weights.values()) == {0, 100}
 
     def _run_to_rest(self, world: World) -> None:
