@@ -225,8 +225,6 @@ def _promote_anew(snapshot: Snapshot, now: datetime) -> _Answer:
         return _Refused(target.trouble or "what the template names is being read; ask again in a moment")
     if status.stable and status.stable.revision == target.revision:
         return _Refused(f"version {target.version} serves already")
-    if status.stable is None and serving_colour(snapshot):
-        return _Refused("the status was lost, and what serves is just being found out; ask again in a moment")
     if status.killed:
         return _Refused(_KILLED.format(status.killed.by))
     if status.previous:

@@ -361,15 +361,6 @@ class TestGradualWaysBack:
         assert world.share_of(Colour.GREEN) == 75
 
 
-def test_nobody_promotes_over_what_serves_while_a_lost_status_does_not_name_it() -> None:
-    """Else the pods that serve would be those of a candidate, which waits for them to be replaced for ever."""
-    world = serving()
-    world.status, world.history = ModelRolloutStatus(), {}
-    assert "the status was lost" in refused(world, "Promote")
-    assert world.status.stable
-    assert (world.status.stable.version, world.status.phase) == ("1.0.0", Phase.IDLE)
-
-
 class TestGates:
     """Approvals and checklists, before a stage is left."""
 
