@@ -79,7 +79,7 @@ class KubeApi(Protocol):
     async def get(self, kind: Kind, key: Key) -> Live:
         """The object as it is now."""
 
-    def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
+    def pages(self, kind: Kind, *, namespace: str = "", selector: str = "", fields: str = "") -> AsyncIterator[Page]:
         """All objects of a kind, of one namespace or of all, page by page."""
 
     def metadata_pages(self, kind: Kind, *, namespace: str = "") -> AsyncIterator[Page]:
@@ -147,8 +147,9 @@ class KubeClient:
     async def get(self, kind: Kind, key: Key) -> Live:
         return await self._send("get", kind, kind.path(*key))
 
-    def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
-        return self._pages(kind, namespace, {"labelSelector": selector} if selector else {}, _JSON)
+    def pages(self, kind: Kind, *, namespace: str = "", selector: str = "", fields: str = "") -> AsyncIterator[Page]:
+        query = {"labelSelector": selector, "fieldSelector": fields}
+        return self._pages(kind, namespace, {name: value for name, value in query.items() if value}, _JSON)
 
     def metadata_pages(self, kind: Kind, *, namespace: str = "") -> AsyncIterator[Page]:
         return self._pages(kind, namespace, {}, _METADATA_LIST)

@@ -35,6 +35,7 @@ from modelrollout.engine.move import (
 )
 from modelrollout.engine.preparing import blocked_by, pods_overdue, supersede
 from modelrollout.engine.reasons import Reason
+from modelrollout.engine.room import usable_room, way_out
 from modelrollout.engine.slos import fold, harmful, held, not_passing, with_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.stages import Stage, expand, next_stage, serving_stage
@@ -56,9 +57,14 @@ class _Trial:
     now: datetime
 
     @property
+    def room(self) -> int | None:
+        """Pods of both colours that there is room for; None for no limit."""
+        return usable_room(self.snapshot.spec, self.snapshot.status)
+
+    @property
     def pods(self) -> int:
         """Pods that the candidate needs in this stage."""
-        return candidate_replicas(self.snapshot.spec, self.stage.weight)
+        return candidate_replicas(self.snapshot.spec, self.stage.weight, self.room)
 
     @property
     def has_its_pods(self) -> bool:
@@ -114,7 +120,7 @@ def _harm(trial: _Trial) -> Move | None:
 def _pass_over(trial: _Trial) -> Move | None:
     """With fewer pods than there were, this stage may be one that would have been left out."""
     spec = trial.snapshot.spec
-    if is_reachable(spec, trial.stage.weight) or not skips_unreachable(spec) or paused_by(trial.snapshot):
+    if is_reachable(spec, trial.stage.weight, trial.room) or not skips_unreachable(spec) or paused_by(trial.snapshot):
         return None
     return _advance(trial)
 
@@ -125,7 +131,7 @@ def _arrive(trial: _Trial) -> Move | None:
         return None
     snapshot, name = trial.snapshot, trial.stage.name
     if not trial.has_its_pods:
-        missing = f"waiting for {trial.pods} ready pods of version {trial.candidate.version} for stage {name}"
+        missing = f"{_missing(trial)} for stage {name}"
         return pods_overdue(snapshot, trial.candidate, trial.at.entered_at, missing, trial.now)
     if not _traffic_arrived(trial):
         known_at = trial.at.entered_at + ROUTE_SETTLES
@@ -142,7 +148,7 @@ def _traffic_arrived(trial: _Trial) -> bool:
         return share > 0
     if cohort_of(trial.snapshot, trial.candidate.colour) != frozenset(let_in(trial.snapshot.status)):
         return False
-    return abs(share - reachable_weight(spec, weight)) < _ROUNDING
+    return abs(share - reachable_weight(spec, weight, trial.room)) < _ROUNDING
 
 
 def _leave(trial: _Trial) -> Move:
@@ -211,9 +217,15 @@ def _unready(trial: _Trial) -> Waiting | None:
     if trial.snapshot.obstacles:
         return blocked_by(trial.snapshot.obstacles[0])
     if not trial.has_its_pods:
-        message = f"waiting for {trial.pods} ready pods of version {trial.candidate.version}"
-        return Waiting(reason=Reason.WAITING_FOR_PODS, message=message)
+        return Waiting(reason=Reason.WAITING_FOR_PODS, message=_missing(trial))
     return None
+
+
+def _missing(trial: _Trial) -> str:
+    workload = trial.snapshot.workloads.get(trial.candidate.colour)
+    trouble = workload.message if workload else ""
+    why = f" ({trouble}{way_out(trial.snapshot, trial.candidate)})" if trouble else ""
+    return f"waiting for {trial.pods} ready pods of version {trial.candidate.version}{why}"
 
 
 def _wait_for_slos(trial: _Trial, slos: list[SloStatus]) -> Waiting | None:
@@ -267,7 +279,7 @@ def _may_rise(trial: _Trial) -> bool:
 
 def _advance(trial: _Trial) -> Move:
     spec = trial.snapshot.spec
-    following = next_stage(spec, trial.at.index)
+    following = next_stage(spec, trial.at.index, trial.room)
     if trial.snapshot.status.promoting:
         following = None if trial.stage.weight == 100 else serving_stage(spec)
     if following is None:

@@ -16,6 +16,7 @@ class Reason(StrEnum):
     REVERTING = "Reverting"
     REVERTED = "Reverted"
     SERVING = "Serving"
+    NO_ROOM = "NoRoom"
     ACTION_APPLIED = "ActionApplied"
     ACTION_REFUSED = "ActionRefused"
     # why a candidate is taken back

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from modelrollout.api.action import ActionKind
+from modelrollout.api.capacity import NoRoom
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import AttemptOutcome, Colour, ModelRolloutStatus, Phase, Verdict
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
+from modelrollout.engine.room import usable_room
 from modelrollout.engine.snapshot import Copied, Obstacle, Snapshot
 from modelrollout.engine.stages import expand
 from unit.engine.simulation import World, make_spec
@@ -45,7 +47,8 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "traffic": router,
         "strategy": strategy(preset, weights, let_in, **{key: value for key, value in step.items() if value}),
         "slos": draw(st.sampled_from([[], [slo]])),
-        "capacity": draw(st.sampled_from([{}, {"candidate": "Proportional"}])),
+        "capacity": draw(st.sampled_from([{}, {"candidate": "Proportional"}, {"candidate": "Fixed", "pods": 2}]))
+        | {"noRoom": draw(st.sampled_from(NoRoom))},
         "rollback": {"keepWarm": "10m"} | draw(st.sampled_from([{}, {"mode": "Gradual"}])),
         "revisionHistoryLimit": draw(st.integers(0, 2)),
     } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}, {"bake": {"duration": "10m"}}]))
@@ -72,10 +75,16 @@ class RolloutMachine(RuleBasedStateMachine):
     paused = False
     stale: tuple[Snapshot, int, tuple[Verdict, bool]] | None = None
 
-    @initialize(plan=plans(), copied=st.sampled_from([None, Copied(digests={"ConfigMap/settings": "a"})]))
-    def create(self, plan: dict[str, Any], copied: Copied | None) -> None:
+    @initialize(
+        plan=plans(),
+        copied=st.sampled_from([None, Copied(digests={"ConfigMap/settings": "a"})]),
+        more_room=st.none() | st.integers(0, 6),
+        by_quota=st.booleans(),
+    )
+    def create(self, plan: dict[str, Any], copied: Copied | None, more_room: int | None, by_quota: bool) -> None:
         self.plan = plan
-        self.world = World(spec=make_spec(self.version, **plan), copied=copied)
+        room = None if more_room is None else plan["replicas"] + more_room
+        self.world = World(spec=make_spec(self.version, **plan), copied=copied, room=room, by_quota=by_quota)
         self.world.settle()
         self.ask_for("2.0.0")
 
@@ -145,6 +154,12 @@ class RolloutMachine(RuleBasedStateMachine):
         workload = self.world.workloads.get(colour)
         if workload:
             self.world.pods_ready(colour, min(ready, workload.desired))
+
+    @precondition(lambda self: self.world.room is not None)
+    @rule(room=st.integers(1, 12), first=st.sampled_from(Colour))
+    def room_comes_and_goes(self, room: int, first: Colour) -> None:
+        """Others come and go, and whoever asks first gets what is free."""
+        self.world.room, self.world.first_served = room, first
 
     @rule(colour=st.sampled_from(Colour))
     def restart(self, colour: Colour) -> None:
@@ -224,8 +239,9 @@ class RolloutMachine(RuleBasedStateMachine):
             assert entered >= left
             if self.world.status.promoting:
                 return
-            passed = stages[left + 1 : entered]
-            assert not any(stage.hold and is_reachable(spec, stage.weight) for stage in passed)
+            passed = [stage.weight for stage in stages[left + 1 : entered] if stage.hold]
+            rooms = [usable_room(spec, status) for status in (before, after)]
+            assert not any(all(is_reachable(spec, weight, room) for room in rooms) for weight in passed)
 
     def _check_silence(self, before: Any, verdict: Verdict, looking: bool) -> None:
         """Invariant 4: no evidence, no move, unless a deadline policy says so."""
@@ -313,6 +329,7 @@ class RolloutMachine(RuleBasedStateMachine):
             answered=list(world.answered),
             heard=set(world.heard),
             cohorts=dict(world.cohorts),
+            places=dict(world.places),
             reports=dict(world.reports),
             reported=dict(world.reported),
             history={attempt: list(entries) for attempt, entries in world.history.items()},

@@ -1,0 +1,117 @@
+"""No room for two full copies: what is known of it, and the plan that fits.
+
+A shortage counts once it has lasted for a minute. Pods on their way out have left by then (they get 30 s by default),
+and their room is taken. A cluster autoscaler may need longer, and nobody knows how long: `noRoom: Wait` is for those.
+"""
+
+from datetime import datetime, timedelta
+
+from modelrollout.api.capacity import NoRoom
+from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.api.status import CapacityPlan, CapacityStatus, ColourStatus, ModelRolloutStatus, Phase
+from modelrollout.engine.capacity import carried
+from modelrollout.engine.move import Move, answering_pods, evolve, warning, with_status
+from modelrollout.engine.reasons import Reason
+from modelrollout.engine.snapshot import Shortage, Snapshot
+
+SHORTAGE_LASTS = timedelta(minutes=1)
+
+_PLANS = {NoRoom.SHRINK_STABLE: CapacityPlan.SHRINK_STABLE, NoRoom.RECREATE: CapacityPlan.RECREATE}
+
+
+def known_room(status: ModelRolloutStatus) -> int | None:
+    """Pods of both colours that are known to fit; None while no limit is known."""
+    return status.capacity.room if status.capacity else None
+
+
+def spare(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> int:
+    """How many pods there may be too few of for a while: one, where the user allows it and nothing else helps."""
+    capacity = status.capacity
+    recreates = capacity is not None and capacity.plan is CapacityPlan.RECREATE
+    return 1 if recreates and (known_room(status) or 0) <= spec.replicas else 0
+
+
+def usable_room(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> int | None:
+    """Pods of both colours to reckon with; None for no limit.
+
+    One pod more than there may be at least is always asked for: without it nothing would move, and whether there is
+    room for it by now shows by asking.
+    """
+    room = known_room(status)
+    return None if room is None else max(room, spec.replicas + 1 - spare(spec, status))
+
+
+def kept_warm(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> int:
+    """Pods that the version before keeps while it is warm: all of them, or what fits beside those that serve."""
+    room = known_room(status)
+    return spec.replicas if room is None else max(min(room - spec.replicas, spec.replicas), 0)
+
+
+def note_room(snapshot: Snapshot, now: datetime) -> Snapshot:
+    """Keep what is known of the room up to date: what is ready fits, and what has found no place for long does not."""
+    capacity = snapshot.status.capacity
+    if capacity is None or capacity.room is None or snapshot.status.phase is Phase.REVERTING:
+        return snapshot
+    room = max(capacity.room, sum(workload.answering for workload in snapshot.workloads.values()))
+    if _lasting_shortage(snapshot, now):
+        room = _placed(snapshot)
+    return with_status(snapshot, capacity=evolve(capacity, room=room))
+
+
+def plan_for_shortage(snapshot: Snapshot, now: datetime) -> Move | None:
+    """There has been no room for a while: what the user chose for that; None when nothing is to change."""
+    status, plan = snapshot.status, _PLANS.get(snapshot.spec.capacity.no_room)
+    shortage = _lasting_shortage(snapshot, now)
+    if shortage is None or plan is None or known_room(status) is not None:
+        return None
+    if status.phase is Phase.REVERTING or status.stable is None or _other(status) is None:
+        return None
+    room = _placed(snapshot)
+    planned = CapacityStatus(plan=plan, reason=shortage.reason, message=shortage.message[:1024], room=room)
+    message = f"Room for {room} pods, and {2 * snapshot.spec.replicas} are wanted: {plan}. {shortage.message}"
+    told = warning(Reason.NO_ROOM, message)
+    return Move(status=evolve(status, capacity=planned), events=(told,), moved=True)
+
+
+def plan_due(snapshot: Snapshot, now: datetime) -> datetime | None:
+    """When a shortage will have lasted long enough to count."""
+    due = (shortage.since + SHORTAGE_LASTS for shortage in _shortages(snapshot))
+    return min((one for one in due if one > now), default=None)
+
+
+def with_revert_capacity(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRolloutStatus:
+    """The status with how much could be taken back at once now; nothing when there is nothing to go back from."""
+    back_to = status.stable if status.candidate else status.previous
+    if status.stable is None or back_to is None:
+        return evolve(status, capacity=None)
+    share = carried(snapshot.spec, answering_pods(snapshot, back_to))
+    return evolve(status, capacity=evolve(status.capacity or CapacityStatus(), revert_capacity=share))
+
+
+def way_out(snapshot: Snapshot, part: ColourStatus) -> str:
+    """What a person can do when pods of a version have no room; empty when they have."""
+    workload, status = snapshot.workloads.get(part.colour), snapshot.status
+    if workload is None or workload.shortage is None or status.stable is None:
+        return ""
+    if snapshot.spec.capacity.no_room is NoRoom.WAIT:
+        return "; make room, or set spec.capacity.noRoom to ShrinkStable"
+    if known_room(status) is None or spare(snapshot.spec, status):
+        return ""
+    return "; make room for one pod more, or set spec.capacity.noRoom to Recreate"
+
+
+def _other(status: ModelRolloutStatus) -> ColourStatus | None:
+    """Who has pods beside stable."""
+    return status.candidate or status.previous
+
+
+def _shortages(snapshot: Snapshot) -> list[Shortage]:
+    return [workload.shortage for workload in snapshot.workloads.values() if workload.shortage]
+
+
+def _lasting_shortage(snapshot: Snapshot, now: datetime) -> Shortage | None:
+    return next((one for one in _shortages(snapshot) if now >= one.since + SHORTAGE_LASTS), None)
+
+
+def _placed(snapshot: Snapshot) -> int:
+    return sum(workload.placed for workload in snapshot.workloads.values())
