@@ -41,7 +41,7 @@ class Capacity(ApiModel):
                 ".pods",
             ),
             rule(
-                "self.candidate != 'Fixed' || has(self.pods)",
+                "!has(self.candidate) || self.candidate != 'Fixed' || has(self.pods)",
                 "Fixed needs a number of pods: set capacity.pods, or candidate to Full or Proportional",
                 ".candidate",
             ),

@@ -38,6 +38,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     if _is_about_to_know(snapshot):
         return Decision()
     noted = note_room(note_pause(follow_spec(_with_own_obstacles(snapshot)), now), now)
+    noted = replace(noted, status=with_step(noted, noted.status, now))
     move = _move_on(noted, now)
     sized = with_step(noted, with_revert_capacity(noted, move.status), now)
     status, told = report(noted, replace(move, status=sized), now)

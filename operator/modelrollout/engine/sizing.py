@@ -176,7 +176,8 @@ class Fit:
         """Per cent of the requests that are too much for stable's ready pods, if the candidate answers them."""
         if not answering_pods(self.snapshot, self.candidate):
             return 0
-        return 100 - carried(self._spec, answering_pods(self.snapshot, self.stable))
+        ready = answering_pods(self.snapshot, self.stable)
+        return 100 - carried(self._spec, ready + self._spare if ready else 0)
 
     @property
     def _pods_on_the_way_back(self) -> int:
