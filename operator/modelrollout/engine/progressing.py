@@ -110,8 +110,10 @@ def _harm(trial: _Trial) -> Move | None:
         times = f" {worst.breaches} times in a row" if worst.breaches > 1 else ""
         message = f"SLO {worst.name} breached{times}: {worst.message}"
         return revert(snapshot, candidate, trial.now, reason=Reason.SLO_BREACHED, message=message)
-    nobody = not answering_pods(snapshot, candidate) and answering_pods(snapshot, snapshot.status.stable)
-    if trial.stage.has_requests and nobody:
+    nobody = not answering_pods(snapshot, candidate)
+    # a stable version that gave up all of its pods has to be asked for them, whoever answers by then
+    could_serve = answering_pods(snapshot, snapshot.status.stable) > 0 or trial.room is not None
+    if trial.stage.has_requests and nobody and could_serve:
         message = f"version {candidate.version} has no ready pod left in {candidate.colour}"
         return revert(snapshot, candidate, trial.now, reason=Reason.CANDIDATE_UNAVAILABLE, message=message)
     return None

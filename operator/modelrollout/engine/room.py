@@ -48,12 +48,16 @@ def kept_warm(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> int:
 
 
 def note_room(snapshot: Snapshot, now: datetime) -> Snapshot:
-    """Keep what is known of the room up to date: what is ready fits, and what has found no place for long does not."""
+    """Keep what is known of the room up to date: what is ready fits, and what has found no place for long does not.
+
+    Right after a step there is still somebody on the way out, or in.
+    """
     capacity = snapshot.status.capacity
     if capacity is None or capacity.room is None or snapshot.status.phase is Phase.REVERTING:
         return snapshot
     room = max(capacity.room, sum(workload.answering for workload in snapshot.workloads.values()))
-    if _lasting_shortage(snapshot, now):
+    has_settled = capacity.since is None or now >= capacity.since + SHORTAGE_LASTS
+    if has_settled and _lasting_shortage(snapshot, now):
         room = _placed(snapshot)
     return with_status(snapshot, capacity=evolve(capacity, room=room))
 
@@ -75,8 +79,11 @@ def plan_for_shortage(snapshot: Snapshot, now: datetime) -> Move | None:
 
 def plan_due(snapshot: Snapshot, now: datetime) -> datetime | None:
     """When a shortage will have lasted long enough to count."""
-    due = (shortage.since + SHORTAGE_LASTS for shortage in _shortages(snapshot))
-    return min((one for one in due if one > now), default=None)
+    shortages, capacity = _shortages(snapshot), snapshot.status.capacity
+    since = [shortage.since for shortage in shortages]
+    if shortages and capacity and capacity.since:
+        since.append(capacity.since)
+    return min((one + SHORTAGE_LASTS for one in since if one + SHORTAGE_LASTS > now), default=None)
 
 
 def with_revert_capacity(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRolloutStatus:
@@ -89,15 +96,17 @@ def with_revert_capacity(snapshot: Snapshot, status: ModelRolloutStatus) -> Mode
 
 
 def way_out(snapshot: Snapshot, part: ColourStatus) -> str:
-    """What a person can do when pods of a version have no room; empty when they have."""
-    workload, status = snapshot.workloads.get(part.colour), snapshot.status
+    """What a person can do when pods of a version have no room; empty when they have, or will get it by themselves."""
+    workload, status, spec = snapshot.workloads.get(part.colour), snapshot.status, snapshot.spec
     if workload is None or workload.shortage is None or status.stable is None:
         return ""
-    if snapshot.spec.capacity.no_room is NoRoom.WAIT:
+    if spec.capacity.no_room is NoRoom.WAIT:
         return "; make room, or set spec.capacity.noRoom to ShrinkStable"
-    if known_room(status) is None or spare(snapshot.spec, status):
+    room = known_room(status)
+    if room is None or room > spec.replicas - spare(spec, status):
         return ""
-    return "; make room for one pod more, or set spec.capacity.noRoom to Recreate"
+    further = "" if spare(spec, status) else ", or set spec.capacity.noRoom to Recreate"
+    return f"; make room for one pod more{further}"
 
 
 def _other(status: ModelRolloutStatus) -> ColourStatus | None:

@@ -140,7 +140,7 @@ def _weight(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourSta
     if splits_by_pods(snapshot.spec):
         return _weight_by_pods(snapshot, status, candidate)
     declared, present = status.stage.weight, round(route_share(snapshot, candidate.colour))
-    if declared > present and not _may_rise(snapshot, status.stage, candidate, now, is_known=present > 0):
+    if declared > present and not _may_rise(snapshot, status, status.stage, candidate, now, is_known=present > 0):
         return present
     return declared
 
@@ -152,24 +152,24 @@ def _cohort(
     if status.phase is not Phase.PROGRESSING or status.stage is None or splits_by_pods(snapshot.spec):
         return ()
     wanted, present = let_in(status), cohort_of(snapshot, candidate.colour)
-    room = usable_room(snapshot.spec, status)
-    if _may_rise(snapshot, status.stage, candidate, now, is_known=bool(present), room=room):
+    if _may_rise(snapshot, status, status.stage, candidate, now, is_known=bool(present)):
         return wanted
     return tuple(one for one in wanted if one in present)
 
 
 def _may_rise(
     snapshot: Snapshot,
+    status: ModelRolloutStatus,
     stage: StageStatus,
     candidate: ColourStatus,
     now: datetime,
     *,
     is_known: bool,
-    room: int | None = None,
 ) -> bool:
     """Whether the candidate can take more: its pods are ready, and proxies know the way to them by now."""
     settled = is_known or now >= stage.entered_at + ROUTE_SETTLES
-    return settled and is_ready(snapshot, candidate, pods=candidate_replicas(snapshot.spec, stage.weight, room))
+    pods = candidate_replicas(snapshot.spec, stage.weight, usable_room(snapshot.spec, status))
+    return settled and is_ready(snapshot, candidate, pods=pods)
 
 
 def _weight_by_pods(

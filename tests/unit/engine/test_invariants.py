@@ -78,7 +78,7 @@ class RolloutMachine(RuleBasedStateMachine):
     @initialize(
         plan=plans(),
         copied=st.sampled_from([None, Copied(digests={"ConfigMap/settings": "a"})]),
-        more_room=st.none() | st.integers(0, 6),
+        more_room=st.none() | st.integers(0, 3),
         by_quota=st.booleans(),
     )
     def create(self, plan: dict[str, Any], copied: Copied | None, more_room: int | None, by_quota: bool) -> None:
@@ -196,6 +196,14 @@ class RolloutMachine(RuleBasedStateMachine):
         self.world.pods_follow()
         self._checked(self.world.reconcile)
         self._checked(self.world.reconcile)
+
+    @rule()
+    def pods_take_turns(self) -> None:
+        """Where there is little room, a rollout goes a pod at a time."""
+        for _ in range(6):
+            self.world.now += timedelta(seconds=15)
+            self._checked(self.world.reconcile)
+            self.world.pods_follow()
 
     @rule(effects=st.integers(0, 4))
     def crash_between_effects(self, effects: int) -> None:

@@ -299,6 +299,19 @@ def test_a_single_pod_that_turns_out_bad_makes_room_for_the_one_before() -> None
     assert world.share_of(Colour.BLUE) == 100
 
 
+def test_a_candidate_that_dies_when_nobody_else_is_left_makes_room_for_the_one_before() -> None:
+    world = cramped(1, 1, no_room="Recreate", strategy=STEPS)
+    until(world, lambda: world.status.stage is not None and world.share_of(Colour.GREEN) == 100)
+    world.pods_ready(Colour.GREEN, 0)
+    for _ in range(6):
+        world.reconcile()
+        world.pods_ready(Colour.BLUE, world.workloads[Colour.BLUE].desired)
+    assert world.status.last_revert
+    assert world.status.last_revert.reason == "CandidateUnavailable"
+    assert world.workloads[Colour.BLUE].ready == 1
+    assert world.share_of(Colour.BLUE) == 100
+
+
 @pytest.mark.parametrize("traffic", [GATEWAY, REPLICAS], ids=["gateway", "replicas"])
 @pytest.mark.parametrize("no_room", ["ShrinkStable", "Recreate"])
 def test_requests_go_back_by_an_edit_only_as_far_as_stable_carries_them(no_room: str, traffic: dict[str, Any]) -> None:
