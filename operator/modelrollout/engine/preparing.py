@@ -28,7 +28,7 @@ def preparing(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
         return superseded
     status = snapshot.status
     pods = first_replicas(snapshot.spec, status)
-    if spare(snapshot.spec, status) and not may_begin(snapshot, status, now):
+    if spare(snapshot.spec, status) and not may_begin(snapshot, now):
         return _begin(snapshot, now)
     if not candidate.warm:
         return _come_up(snapshot, candidate, pods, now)

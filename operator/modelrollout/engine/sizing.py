@@ -6,7 +6,7 @@ is the same. So there are always as many ready pods as the spec asks for, or one
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modelrollout.api.spec import ModelRolloutSpec
@@ -41,12 +41,13 @@ def first_replicas(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> int:
     return pods if room is None else min(pods, max(room - spec.replicas, 1))
 
 
-def may_begin(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> bool:
+def may_begin(snapshot: Snapshot, now: datetime) -> bool:
     """Whether nothing but pods keeps the candidate from its first stage."""
+    spec, status = snapshot.spec, snapshot.status
     if snapshot.obstacles or not snapshot.preflighted:
         return False
-    first = next_stage(snapshot.spec, -1, usable_room(snapshot.spec, status)) or 0
-    is_open = opens_at(expand(snapshot.spec)[first].window, now) <= now
+    first = next_stage(spec, -1, usable_room(spec, status)) or 0
+    is_open = opens_at(expand(spec)[first].window, now) <= now
     return status.promoting or (is_open and not paused_by(snapshot))
 
 
@@ -55,7 +56,6 @@ class Fit:
     """A candidate and a stable version that have to do with room for so many pods of both."""
 
     snapshot: Snapshot
-    status: ModelRolloutStatus
     stable: ColourStatus
     candidate: ColourStatus
     room: int
@@ -65,7 +65,7 @@ class Fit:
     def stable_pods(self) -> int:
         """Pods that stable is to have; on the way back all of them at once, and none is taken away."""
         full = self._spec.replicas
-        if self.status.phase not in (Phase.PREPARING, Phase.PROGRESSING):
+        if self._status.phase not in (Phase.PREPARING, Phase.PROGRESSING):
             seen = own_workload(self.snapshot, self.stable)
             return max(full, seen.desired if seen else 0)
         given_up = self._taken_over + (0 if self._is_held_up else self._spare)
@@ -75,7 +75,7 @@ class Fit:
     @property
     def candidate_pods(self) -> int:
         """Pods that the candidate is to have: no more than there is room for beside those of stable."""
-        if self.status.phase is Phase.REVERTING:
+        if self._status.phase is Phase.REVERTING:
             return self._pods_on_the_way_back
         if self._is_held_up:
             return self._kept
@@ -89,10 +89,10 @@ class Fit:
 
         It rises as far as ready pods carry it, and falls as far as those of stable carry what comes back to them.
         """
-        stage, present = self.status.stage, round(self._share)
-        declared = stage.weight if self.status.phase is Phase.PROGRESSING and stage else 0
-        if self.status.way_back:
-            declared = min(self.status.way_back.weight, present)
+        stage, present = self._status.stage, round(self._share)
+        declared = stage.weight if self._status.phase is Phase.PROGRESSING and stage else 0
+        if self._status.way_back:
+            declared = min(self._status.way_back.weight, present)
         is_known = present > 0 or (stage is not None and self.now >= stage.entered_at + ROUTE_SETTLES)
         carries = self._carries if is_known and self._is_settled else present
         return max(min(declared, carries), min(present, self._not_carried_by_stable))
@@ -112,8 +112,12 @@ class Fit:
         return self.snapshot.spec
 
     @property
+    def _status(self) -> ModelRolloutStatus:
+        return self.snapshot.status
+
+    @property
     def _spare(self) -> int:
-        return spare(self._spec, self.status)
+        return spare(self._spec, self._status)
 
     @property
     def _share(self) -> float:
@@ -131,15 +135,15 @@ class Fit:
     @property
     def _is_held_up(self) -> bool:
         """Stable gives up nothing ahead for a candidate that could not begin anyway, and that one gets no pods yet."""
-        prepares = self.status.phase is Phase.PREPARING
-        return prepares and self._spare > 0 and not may_begin(self.snapshot, self.status, self.now)
+        prepares = self._status.phase is Phase.PREPARING
+        return prepares and self._spare > 0 and not may_begin(self.snapshot, self.now)
 
     @property
     def _wanted(self) -> int:
         """Pods that the candidate needs for where it is."""
-        if self.status.phase is Phase.PROGRESSING and self.status.stage:
-            return max(candidate_replicas(self._spec, self.status.stage.weight, self.room), 1)
-        return first_replicas(self._spec, self.status)
+        if self._status.phase is Phase.PROGRESSING and self._status.stage:
+            return max(candidate_replicas(self._spec, self._status.stage.weight, self.room), 1)
+        return first_replicas(self._spec, self._status)
 
     @property
     def _taken_over(self) -> int:
@@ -165,7 +169,7 @@ class Fit:
     @property
     def _carries(self) -> int:
         """Per cent of the requests that the candidate's ready pods carry; all but the spare one may carry all."""
-        ready, stage = ready_pods(self.snapshot, self.candidate), self.status.stage
+        ready, stage = ready_pods(self.snapshot, self.candidate), self._status.stage
         is_last = stage is not None and stage.weight == 100
         if is_last and ready >= max(self._spec.replicas - self._spare, 1):
             return 100
@@ -182,8 +186,8 @@ class Fit:
     @property
     def _pods_on_the_way_back(self) -> int:
         """All of them until they have drained, unless stable needs their room to answer at all, or step by step."""
-        if self.status.way_back:
-            wanted = candidate_replicas(self._spec, self.status.way_back.weight, self.room)
+        if self._status.way_back:
+            wanted = candidate_replicas(self._spec, self._status.way_back.weight, self.room)
             return min(self._desired, max(wanted, self._kept))
         stands_alone = gets_requests(self.snapshot, self.candidate.colour) and not answering_pods(
             self.snapshot, self.stable
@@ -196,7 +200,8 @@ def fit(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> Fit | 
     room = usable_room(snapshot.spec, status)
     if room is None or status.stable is None or status.candidate is None:
         return None
-    return Fit(snapshot=snapshot, status=status, stable=status.stable, candidate=status.candidate, room=room, now=now)
+    seen = replace(snapshot, status=status)
+    return Fit(snapshot=seen, stable=status.stable, candidate=status.candidate, room=room, now=now)
 
 
 def with_step(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> ModelRolloutStatus:
