@@ -437,7 +437,9 @@ class ModelRolloutStatus(ApiModel):
     replicas: int = Field(description="Pods of the serving version; for the scale subresource.", default=0)
     ready_replicas: int = Field(description="Ready pods of the serving version.", default=0)
     selector: Annotated[str, Field(max_length=512)] = Field(
-        description="Label selector of the serving version's pods, for the HPA.", default=""
+        description="Label selector of the serving version's pods, for the HPA; of both versions' while stable gives "
+        "pods up for the candidate's.",
+        default="",
     )
     conditions: list[Condition] = Field(
         description="Ready, Progressing, Stalled, RouteReady, MetricsReady.",

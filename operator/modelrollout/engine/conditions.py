@@ -48,7 +48,9 @@ def _with_numbers(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRollou
         reachable=reachable_weight(snapshot.spec, declared, room),
         observed=route_share(snapshot, candidate.colour) if candidate else 0.0,
     )
-    selector = serving_selector(snapshot.name, stable.colour) if stable else {}
+    # an autoscaler that saw only what is left of a smaller stable would make that the size of both
+    seen_of = None if room is not None and candidate else stable.colour if stable else None
+    selector = serving_selector(snapshot.name, seen_of) if stable else {}
     return evolve(
         status,
         version=newest.version if newest else "",

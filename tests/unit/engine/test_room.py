@@ -206,6 +206,13 @@ def test_a_revert_is_one_write_made_first_and_asks_for_all_of_stable_s_pods_in_t
     assert world.status.capacity is None
 
 
+def test_an_autoscaler_sees_the_pods_of_both_as_long_as_they_share_the_room() -> None:
+    world = half_way()
+    assert world.status.selector == "modelrollout.io/name=scorer"
+    until(world, lambda: world.status.phase is Phase.IDLE)
+    assert world.status.selector == "modelrollout.io/name=scorer,modelrollout.io/colour=green"
+
+
 def test_more_replicas_in_a_hold_are_given_at_once_and_nobody_loses_any() -> None:
     world = half_way()
     plan = world.spec.to_wire() | {"replicas": 6}
