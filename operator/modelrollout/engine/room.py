@@ -63,10 +63,10 @@ def note_room(snapshot: Snapshot, now: datetime) -> Snapshot:
 
 
 def plan_for_shortage(snapshot: Snapshot, now: datetime) -> Move | None:
-    """There has been no room for a while: what the user chose for that; None when nothing is to change."""
+    """There has been no room for a while: what the user chose for that, or has chosen since; None for no change."""
     status, plan = snapshot.status, _PLANS.get(snapshot.spec.capacity.no_room)
-    shortage = _lasting_shortage(snapshot, now)
-    if shortage is None or plan is None or known_room(status) is not None:
+    shortage, present = _lasting_shortage(snapshot, now), status.capacity.plan if status.capacity else None
+    if shortage is None or plan is None or plan is present:
         return None
     if status.phase is Phase.REVERTING or status.stable is None or _other(status) is None:
         return None

@@ -206,6 +206,18 @@ def test_a_revert_is_one_write_made_first_and_asks_for_all_of_stable_s_pods_in_t
     assert world.status.capacity is None
 
 
+def test_who_allows_it_while_a_pod_waits_need_not_begin_again() -> None:
+    world = cramped(2, 2)
+    world.run_for(2 * MINUTE)
+    assert (capacity(world).plan, sizes(world)) == ("ShrinkStable", (2, 1, 0))
+    capacity_of = {"capacity": {"noRoom": "Recreate"}}
+    world.change(ModelRolloutSpec.model_validate(world.spec.to_wire() | capacity_of))
+    for _ in looks(world):
+        assert ready(world) >= 1
+    assert world.status.stable
+    assert (world.status.stable.version, world.status.attempt) == ("2.0.0", 2)
+
+
 def test_an_autoscaler_sees_the_pods_of_both_as_long_as_they_share_the_room() -> None:
     world = half_way()
     assert world.status.selector == "modelrollout.io/name=scorer"
