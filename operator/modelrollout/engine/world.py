@@ -255,10 +255,11 @@ def _candidate_workload(
         return None
     effect = _apply(snapshot, candidate, _candidate_pods(snapshot, status, fitted), target)
     seen = snapshot.workloads.get(candidate.colour)
-    if effect is None or seen is None or not _replaces(seen, effect) or not seen.total:
+    if effect is None or seen is None or not _replaces(seen, effect):
         return effect
-    answers = seen.ready > 0 and gets_requests(snapshot, candidate.colour)
-    return None if answers else _scale(snapshot, candidate.colour, 0)
+    if seen.ready > 0 and gets_requests(snapshot, candidate.colour):
+        return None
+    return _scale(snapshot, candidate.colour, 0) if seen.total and status.stable else effect
 
 
 def _candidate_pods(snapshot: Snapshot, status: ModelRolloutStatus, fitted: Fit | None) -> int:
