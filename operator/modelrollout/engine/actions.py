@@ -18,7 +18,7 @@ from modelrollout.api.status import (
 from modelrollout.engine.capacity import splits_by_pods
 from modelrollout.engine.effects import AnswerAction, Emit
 from modelrollout.engine.gates import UNGUARDED
-from modelrollout.engine.move import Move, evolve, is_ready, normal, warning
+from modelrollout.engine.move import Move, evolve, is_ready, normal, serving_colour, warning
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import at_once
 from modelrollout.engine.room import kept_warm
@@ -215,6 +215,8 @@ def _promote(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _An
 def _promote_anew(snapshot: Snapshot, now: datetime) -> _Answer:
     """Nothing is on trial: what the spec asks for is prepared again, and then serves without stages."""
     status, target = snapshot.status, wanted(snapshot)
+    if status.stable is None and serving_colour(snapshot):
+        return _Refused("what serves is being taken over after its status was lost; ask again in a moment")
     if target.trouble is not None:
         return _Refused(target.trouble or "what the template names is being read; ask again in a moment")
     if status.stable and status.stable.revision == target.revision:

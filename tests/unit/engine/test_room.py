@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import Colour, Phase
+from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
 from modelrollout.engine import effects as fx
 from modelrollout.engine.snapshot import Obstacle
 from unit.engine.simulation import GATEWAY, World, make_spec
@@ -397,3 +397,16 @@ def test_pods_of_another_version_go_before_those_of_the_next_come() -> None:
     assert (world.workloads[Colour.BLUE].version, world.workloads[Colour.BLUE].desired) == ("1.0.0", 0)
     world.settle()
     assert (world.workloads[Colour.BLUE].version, world.workloads[Colour.BLUE].ready) == ("3.0.0", 4)
+
+
+def test_a_promotion_that_is_asked_for_after_a_lost_status_does_not_take_the_place_of_what_serves() -> None:
+    world = cramped(3, 3)
+    world.change(make_spec("1.0.0", replicas=3))
+    world.settle()
+    world.status, world.status_version = ModelRolloutStatus(), world.status_version + 1
+    world.history, world.reports = {}, {}
+    world.ask("Promote", attempt=0)
+    world.settle()
+    assert (world.status.phase, world.status.candidate) == (Phase.IDLE, None)
+    assert world.status.stable
+    assert world.status.stable.version == "1.0.0"
