@@ -235,7 +235,7 @@ class Story(Rollout):
             f"stage {stage}",
         )
 
-    def is_taken_back(self, version: str, reason: str) -> Object:
+    def is_taken_back(self, version: str, reason: str, *, seconds: float = PATIENCE) -> Object:
         """Wait until a version has been taken back for a reason and its pods have drained; returns the record."""
         status = self.wait_for(
             lambda status: (
@@ -244,6 +244,7 @@ class Story(Rollout):
                 == (version, reason)
             ),
             f"version {version} to be taken back for {reason}",
+            seconds=seconds,
         )
         record: Object = status["lastRevert"]
         return record
@@ -352,6 +353,10 @@ class Story(Rollout):
         """The same of the version that will come after this one."""
         return self._pods_in("green" if part["colour"] == "blue" else "blue")
 
+    def watch_ready(self) -> "Ready":
+        """How many ready pods there are of both versions together, from now on."""
+        return Ready([self._followed("deployments", f"{self.name}-{colour}") for colour in ("blue", "green")])
+
     def _pods_in(self, colour: str) -> "Pods":
         return Pods(self._followed("deployments", f"{self.name}-{colour}"))
 
@@ -420,6 +425,23 @@ class Pods:
     def sizes(self) -> list[int]:
         """How many were wanted, each once in a row."""
         return [size for size, _ in groupby(one["spec"]["replicas"] for one in _objects(self._deployment))]
+
+
+class Ready:
+    """How many ready pods two Deployments had together; the API server counts their writes in one row."""
+
+    def __init__(self, deployments: list[History]) -> None:
+        self._deployments = deployments
+
+    def fewest(self) -> int:
+        """The fewest at any time from which on both are known."""
+        states = [one for deployment in self._deployments for one in _objects(deployment)]
+        ready: dict[str, int] = {}
+        sums = []
+        for one in sorted(states, key=_revision):
+            ready[one["metadata"]["name"]] = one.get("status", {}).get("readyReplicas", 0)
+            sums.append(sum(ready.values()))
+        return min(sums)
 
 
 def condition_of(status: Object, kind: str) -> Condition:

@@ -526,6 +526,36 @@ REST = [
         "must be a share under 100% such as 25%",
         "spec.capacity.headroom",
     ),
+    Bad(
+        "a fixed candidate without weights",
+        {"spec.traffic": {"replicas": {}}, "spec.capacity": {"candidate": "Fixed", "pods": 1}},
+        "Fixed needs weights: route with traffic.gatewayAPI",
+        "spec.capacity.candidate",
+    ),
+    Bad(
+        "a fixed candidate of no number",
+        {"spec.capacity": {"candidate": "Fixed"}},
+        "Fixed needs a number of pods: set capacity.pods",
+        "spec.capacity.candidate",
+    ),
+    Bad(
+        "a number of pods of a full candidate",
+        {"spec.capacity": {"pods": 2}},
+        "pods goes with candidate: Fixed only",
+        "spec.capacity.pods",
+    ),
+    Bad(
+        "a fixed candidate of no pods",
+        {"spec.capacity": {"candidate": "Fixed", "pods": 0}},
+        "should be greater than or equal to 1",
+        "spec.capacity.pods",
+    ),
+    Bad(
+        "an unknown way without room",
+        {"spec.capacity": {"noRoom": "Shrink"}},
+        'supported values: "ShrinkStable", "Wait", "Recreate"',
+        "spec.capacity.noRoom",
+    ),
 ]
 
 REFUSED = NAMES + MODEL + PORTS + TEMPLATE + TRAFFIC + STRATEGY + SLOS + REST

@@ -36,10 +36,10 @@
   resources: [secrets]
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
-# Warm-up requests go to each pod.
+# Warm-up requests go to each pod; of pods that wait for a node, the watch tells what the scheduler says.
 - apiGroups: [""]
   resources: [pods]
-  verbs: [list]
+  verbs: [list, watch]
 - apiGroups: [gateway.networking.k8s.io]
   resources: [httproutes]
   verbs: [get, list, watch, create, patch, delete]

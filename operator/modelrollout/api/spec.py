@@ -10,8 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
+from modelrollout.api.capacity import Capacity
 from modelrollout.api.disruption import DisruptionBudget
-from modelrollout.api.quantities import LABEL_VALUE_PATTERN, SHARE_PATTERN, Duration, HttpPath, PositiveDuration
+from modelrollout.api.quantities import LABEL_VALUE_PATTERN, Duration, HttpPath, PositiveDuration
 from modelrollout.api.slo import Slo
 from modelrollout.api.status import MOST_HISTORY
 from modelrollout.api.strategy import Bake, Strategy
@@ -129,36 +130,6 @@ class Rollback(ApiModel):
         description="How long the previous version stays at full size after a promotion, so that going back to it "
         "takes one routing write.",
         default="1h",
-    )
-
-
-class CandidateSize(StrEnum):
-    """How many pods the candidate has in a stage."""
-
-    FULL = "Full"
-    PROPORTIONAL = "Proportional"
-
-
-class Capacity(ApiModel):
-    """How many pods the candidate has before it serves everything. Stable keeps all of its own until then."""
-
-    model_config = ConfigDict(
-        json_schema_extra=rules(
-            rule(
-                "!has(self.headroom) || self.candidate == 'Proportional'",
-                "headroom goes with candidate: Proportional only: set that, or remove headroom",
-                ".headroom",
-            )
-        )
-    )
-    candidate: CandidateSize = Field(
-        description="Full gives it as many pods as stable from the first stage on. Proportional gives it the share of "
-        "them that its requests are, and headroom on top, which saves accelerators; where a match lets whole groups of "
-        "callers in it is Full as well.",
-        default=CandidateSize.FULL,
-    )
-    headroom: Annotated[str, worded(SHARE_PATTERN, "must be a share under 100% such as 25%", max_length=32)] | None = (
-        Field(description="Pods on top of the share of the requests, rounded up; 25% when left out.", default=None)
     )
 
 
@@ -286,6 +257,11 @@ _SPEC_RULES = rules(
         ".capacity.candidate",
     ),
     rule(
+        f"!has(self.capacity) || !has(self.capacity.candidate) || self.capacity.candidate != 'Fixed' || {_HAS_GATEWAY}",
+        "Fixed needs weights: route with traffic.gatewayAPI, or remove it (with replicas, pods are the weight)",
+        ".capacity.candidate",
+    ),
+    rule(
         f"!has(self.rollback) || !has(self.rollback.mode) || self.rollback.mode != 'Gradual' || {_HAS_GATEWAY}",
         "Gradual needs weights: route with traffic.gatewayAPI, or set mode to Immediate",
         ".rollback.mode",
@@ -355,7 +331,8 @@ class ModelRolloutSpec(ApiModel):
     )
     rollback: Rollback = Field(description="How the way back is kept open.", default_factory=Rollback)
     capacity: Capacity = Field(
-        description="How many pods the candidate has before it serves everything.", default_factory=Capacity
+        description="How many pods the candidate has before it serves everything, and what happens without room.",
+        default_factory=Capacity,
     )
     disruption_budget: DisruptionBudget | None = Field(
         description="How many pods of a version may be evicted at once. Leave it out where you have budgets of your "

@@ -125,6 +125,45 @@ class StageStatus(ApiModel):
         return self.weight > 0 or bool(self.match)
 
 
+class CapacityPlan(StrEnum):
+    """How the candidate gets its pods."""
+
+    SURGE = "Surge"
+    SHRINK_STABLE = "ShrinkStable"
+    RECREATE = "Recreate"
+
+
+class CapacityStatus(ApiModel):
+    """How the candidate gets its pods, and how much of the requests could be taken back at once."""
+
+    plan: CapacityPlan = Field(
+        description="Surge: beside all pods of stable. ShrinkStable: stable gives pods up as the candidate's get ready "
+        "and take requests over. Recreate: stable gives one up ahead of them. It stays until the attempt, and the "
+        "version before, are gone.",
+        default=CapacityPlan.SURGE,
+    )
+    reason: Annotated[str, Field(max_length=63)] = Field(
+        description="Why it is not Surge: QuotaExceeded or Unschedulable.", default=""
+    )
+    message: Text = Field(description="What the quota or the scheduler said.", default="")
+    room: int | None = Field(
+        description="Pods of both colours that are known to fit; left out while no limit is known.", default=None
+    )
+    pods: int | None = Field(
+        description="Pods that the candidate is given at this step; left out under Surge.", default=None
+    )
+    since: datetime | None = Field(
+        description="When the step began; the progress deadline counts from here.", default=None
+    )
+    revert_capacity: int = Field(
+        description="Per cent of spec.replicas with which stable (after a promotion: the version before) could take "
+        "all requests back at once. The rest follows as its pods get ready.",
+        ge=0,
+        le=100,
+        default=0,
+    )
+
+
 class WeightsStatus(ApiModel):
     """Per cent of the requests that go to the candidate."""
 
@@ -335,6 +374,11 @@ class ModelRolloutStatus(ApiModel):
         description="Since when the candidate, once it was up, lacks ready pods before its first stage.", default=None
     )
     weights: WeightsStatus = Field(description="The candidate's share.", default_factory=WeightsStatus)
+    capacity: CapacityStatus | None = Field(
+        description="How the candidate gets its pods, and what the version that may have to take over has; left out "
+        "while there is nothing to go back from.",
+        default=None,
+    )
     stable: ColourStatus | None = Field(description="The version that serves.", default=None)
     candidate: ColourStatus | None = Field(description="The version on trial.", default=None)
     previous: ColourStatus | None = Field(
@@ -406,7 +450,9 @@ class ModelRolloutStatus(ApiModel):
     replicas: int = Field(description="Pods of the serving version; for the scale subresource.", default=0)
     ready_replicas: int = Field(description="Ready pods of the serving version.", default=0)
     selector: Annotated[str, Field(max_length=512)] = Field(
-        description="Label selector of the serving version's pods, for the HPA.", default=""
+        description="Label selector of the serving version's pods, for the HPA; of both versions' while stable gives "
+        "pods up for the candidate's.",
+        default="",
     )
     conditions: list[Condition] = Field(
         description="Ready, Progressing, Stalled, RouteReady, MetricsReady, HandedOver.",

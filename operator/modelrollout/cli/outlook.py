@@ -13,6 +13,7 @@ from modelrollout.engine.conditions import PROGRESSING, READY, STALLED
 from modelrollout.engine.gates import wanted_approvals
 from modelrollout.engine.move import paused_time
 from modelrollout.engine.reasons import Reason
+from modelrollout.engine.room import usable_room
 from modelrollout.engine.stages import Stage, expand
 
 COMMAND = "kubectl modelrollout"
@@ -76,14 +77,23 @@ def marked_stages(rollout: ModelRollout) -> list[tuple[Stage, Mark]]:
     failed = status.last_revert if status.phase in (Phase.REVERTING, Phase.REVERTED) else None
     at_name = failed.stage if failed else (status.stage.name if status.stage else "")
     at = names.index(at_name) if at_name in names else -1
-    here = Mark.FAILED if failed else Mark.HERE
+    here, room = Mark.FAILED if failed else Mark.HERE, usable_room(spec, status)
 
     def mark(index: int, stage: Stage) -> Mark:
-        if not is_reachable(spec, stage.weight) and skips_unreachable(spec):
+        if not is_reachable(spec, stage.weight, room) and skips_unreachable(spec):
             return Mark.LEFT_OUT
         return Mark.DONE if index < at else here if index == at else Mark.AHEAD
 
     return [(stage, mark(index, stage)) for index, stage in enumerate(stages)]
+
+
+def tightness(rollout: ModelRollout) -> str:
+    """How it goes on where there is no room for two full copies; empty where there is."""
+    capacity = rollout.status.capacity
+    if capacity is None or capacity.room is None:
+        return ""
+    back = f"{capacity.revert_capacity} % of the pods are there to go back to at once"
+    return f"{capacity.plan}, with room for {capacity.room} pods; {back} ({capacity.reason}: {capacity.message})"
 
 
 def present_stage(rollout: ModelRollout) -> Stage | None:

@@ -19,6 +19,7 @@ from modelrollout.cli.outlook import (
     is_ready,
     marked_stages,
     missing_consents,
+    tightness,
     troubles,
     waits_for,
 )
@@ -26,6 +27,7 @@ from modelrollout.cli.styles import BAD, COLOURS, DIM, HEADING, PHASES, VERDICTS
 from modelrollout.cli.times import clock, rough
 from modelrollout.engine.capacity import reachable_weight
 from modelrollout.engine.draining import cold_at
+from modelrollout.engine.room import usable_room
 
 _MARKS = {
     Mark.DONE: ("✓", "green"),
@@ -55,6 +57,7 @@ def at_a_glance(rollout: ModelRollout, now: datetime) -> RenderableType:
         Text(),
         _versions(rollout, now),
         *_progress(rollout, now),
+        *_labelled("Capacity", tightness(rollout)),
         *_slos(rollout),
         *_consents(rollout),
         *_cohorts(rollout),
@@ -160,8 +163,8 @@ def _bar(over: timedelta, whole: timedelta) -> Table:
 
 
 def _weights(rollout: ModelRollout) -> str:
-    weights = rollout.status.weights
-    reachable = reachable_weight(rollout.spec, weights.declared)
+    weights, room = rollout.status.weights, usable_room(rollout.spec, rollout.status)
+    reachable = reachable_weight(rollout.spec, weights.declared, room)
     less = f" ({reachable:g} % can be reached)" if reachable != weights.declared else ""
     return f"{weights.observed:g} % of the requests, {weights.declared} % declared{less}"
 

@@ -146,6 +146,8 @@ def _slim(manifest: Live) -> dict[str, Any]:
     slim = {**manifest, "metadata": metadata}
     if manifest.get("kind") == "Gateway":
         slim["status"] = _without_attached_routes(manifest.get("status") or {})
+    if manifest.get("kind") == "Pod":
+        slim = _as_scheduled(manifest)
     for field in _NEVER_READ.get(manifest.get("kind", ""), ()):
         slim.pop(field, None)
     return slim
@@ -163,6 +165,14 @@ The status of a budget changes with every pod that comes or goes, and nobody her
 """
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+def _as_scheduled(pod: Live) -> dict[str, Any]:
+    """A pod that waits, with what the scheduler says of it and nothing more."""
+    metadata = {name: pod["metadata"].get(name) for name in ("namespace", "name", "labels")}
+    conditions = (pod.get("status") or {}).get("conditions") or []
+    said = [one for one in conditions if one["type"] == "PodScheduled"]
+    return {"kind": "Pod", "metadata": metadata, "status": {"conditions": said}}
 
 
 def _without_attached_routes(status: Live) -> dict[str, Any]:

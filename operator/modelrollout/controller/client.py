@@ -79,7 +79,7 @@ class KubeApi(Protocol):
     async def get(self, kind: Kind, key: Key) -> Live:
         """The object as it is now."""
 
-    def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
+    def pages(self, kind: Kind, *, namespace: str = "", selector: str = "", fields: str = "") -> AsyncIterator[Page]:
         """All objects of a kind, of one namespace or of all, page by page."""
 
     def metadata_pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
@@ -147,14 +147,14 @@ class KubeClient:
     async def get(self, kind: Kind, key: Key) -> Live:
         return await self._send("get", kind, kind.path(*key))
 
-    def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
-        return self._pages(kind, namespace, selector, _JSON)
+    def pages(self, kind: Kind, *, namespace: str = "", selector: str = "", fields: str = "") -> AsyncIterator[Page]:
+        return self._pages(kind, namespace, _selecting(selector, fields), _JSON)
 
     def metadata_pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
-        return self._pages(kind, namespace, selector, _METADATA_LIST)
+        return self._pages(kind, namespace, _selecting(selector), _METADATA_LIST)
 
-    async def _pages(self, kind: Kind, namespace: str, selector: str, accept: str) -> AsyncIterator[Page]:
-        query = {"limit": str(PAGE)} | _selecting(selector)
+    async def _pages(self, kind: Kind, namespace: str, query: dict[str, str], accept: str) -> AsyncIterator[Page]:
+        query = query | {"limit": str(PAGE)}
         while True:
             answer = await self._send("list", kind, kind.path(namespace), query, accept=accept)
             metadata = answer["metadata"]
@@ -301,8 +301,9 @@ async def connect(*, on_answer: Callable[[Answered], None] = lambda _: None) -> 
         yield KubeClient(api, on_answer=on_answer)
 
 
-def _selecting(selector: str) -> dict[str, str]:
-    return {"labelSelector": selector} if selector else {}
+def _selecting(labels: str, fields: str = "") -> dict[str, str]:
+    selectors = {"labelSelector": labels, "fieldSelector": fields}
+    return {name: selector for name, selector in selectors.items() if selector}
 
 
 def _error(code: int, request: str, text: bytes) -> ApiError:

@@ -40,6 +40,8 @@ def kopf_settings(kinds: Iterable[Kind], *, whole_cluster: bool) -> kopf.Operato
     for kind in kinds:
         if kind.selector:
             settings.watching.label_selectors[kind.group, kind.version, kind.plural] = kind.selector
+        if kind.fields:
+            settings.watching.field_selectors[kind.group, kind.version, kind.plural] = kind.fields
     return settings
 
 

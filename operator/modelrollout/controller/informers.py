@@ -16,6 +16,7 @@ from modelrollout.controller.kinds import (
     GATEWAYS,
     GUARDS,
     MODEL_ROLLOUTS,
+    PODS,
     ROLLOUT_ACTIONS,
     SECRETS,
     WATCHED,
@@ -28,6 +29,7 @@ from modelrollout.controller.kinds import (
 )
 from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.controller.queue import Priority
+from modelrollout.workloads.shortage import is_unschedulable
 
 _log = logging.getLogger(__name__)
 
@@ -65,8 +67,10 @@ class Informers:
         self._served: set[Kind] = set()
         self._gateways: dict[Key, frozenset[Key]] = {}
         """The Gateways that each rollout of the gatewayAPI router names."""
-        self._records: dict[Key, set[Key]] = defaultdict(set)
-        """By rollout: the records of what its attempts ran."""
+        self._belonging: dict[Kind, dict[Key, set[Key]]] = {
+            kind: defaultdict(set) for kind in (CONTROLLER_REVISIONS, PODS)
+        }
+        """By rollout: the records of what its attempts ran, and its pods that the scheduler finds no node for."""
 
     def get(self, kind: str, namespace: str, name: str) -> Live | None:
         """See `Objects.get`."""
@@ -81,8 +85,14 @@ class Informers:
 
     def records(self, rollout: Key) -> Iterator[Live]:
         """What there is to tell of the attempts of a rollout, without what they ran."""
-        records = map(self._others[CONTROLLER_REVISIONS.kind].get, self._records.get(rollout, ()))
-        return filter(None, records)
+        return self._of(rollout, CONTROLLER_REVISIONS)
+
+    def unschedulable(self, rollout: Key) -> Iterator[Live]:
+        """The pods of a rollout that the scheduler finds no node for, with what it says of them."""
+        return self._of(rollout, PODS)
+
+    def _of(self, rollout: Key, kind: Kind) -> Iterator[Live]:
+        return filter(None, map(self._others[kind.kind].get, self._belonging[kind].get(rollout, ())))
 
     def watches(self, kind: str, namespace: str) -> bool:
         """See `Objects.watches`."""
@@ -150,7 +160,7 @@ class Informers:
     async def _list_namespace(self, kind: Kind, namespace: str) -> None:
         listed: set[Key] = set()
         resource_version = ""
-        async for page in self._api.pages(kind, namespace=namespace, selector=kind.selector):
+        async for page in self._api.pages(kind, namespace=namespace, selector=kind.selector, fields=kind.fields):
             resource_version = page.resource_version
             for manifest in page.items:
                 listed.add(key_of(manifest))
@@ -161,6 +171,9 @@ class Informers:
             self._gone(kind, ghost, Priority.SWEEP)
 
     def _take(self, kind: Kind, manifest: Live, priority: Priority) -> bool:
+        if kind is PODS and not is_unschedulable(manifest):
+            self._forget(kind, manifest, priority)
+            return False
         if not self._cache(kind).put(manifest):
             return False
         self._note(kind, manifest)
@@ -176,11 +189,11 @@ class Informers:
             self._gateways.pop(key_of(manifest), None)
         if kind is ROLLOUT_ACTIONS:
             self._hear_no_more(manifest)
-        owner = owner_of(manifest) if kind is CONTROLLER_REVISIONS else None
-        if owner in self._records:
-            self._records[owner].discard(key_of(manifest))
-            if not self._records[owner]:
-                del self._records[owner]
+        known, owner = self._belonging.get(kind, {}), owner_of(manifest)
+        if owner in known:
+            known[owner].discard(key_of(manifest))
+            if not known[owner]:
+                del known[owner]
         self._enqueue_all(self._concerned(kind, manifest), priority)
 
     def _enqueue_all(self, keys: Iterable[Key], priority: Priority) -> None:
@@ -194,7 +207,7 @@ class Informers:
             return [key]
         if kind is ROLLOUT_ACTIONS:
             return [_rollout_of(manifest)]
-        if kind in CHILDREN:
+        if kind in CHILDREN or kind is PODS:
             owner = owner_of(manifest)
             return [owner] if owner else []
         if kind is GATEWAYS:
@@ -211,9 +224,9 @@ class Informers:
             self._hear_no_more(manifest)
         elif kind is ROLLOUT_ACTIONS:
             self._asked[_rollout_of(manifest)].add(key_of(manifest))
-        owner = owner_of(manifest) if kind is CONTROLLER_REVISIONS else None
+        owner = owner_of(manifest) if kind in self._belonging else None
         if owner:
-            self._records[owner].add(key_of(manifest))
+            self._belonging[kind][owner].add(key_of(manifest))
 
     def _hear_no_more(self, action: Live) -> None:
         rollout = _rollout_of(action)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from modelrollout.api.base import API_VERSION
-from modelrollout.api.labels import MANAGED_BY, MANAGER, NAME
+from modelrollout.api.labels import ATTEMPT, MANAGED_BY, MANAGER, NAME
 from modelrollout.api.objects import Live
 
 
@@ -20,13 +20,14 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind by its names. `selector` narrows lists and watches down to what concerns the operator."""
+    """A kind by its names. `selector` (labels) and `fields` narrow lists and watches to what concerns the operator."""
 
     api_version: str
     kind: str
     plural: str
     namespaced: bool = True
     selector: str = ""
+    fields: str = ""
 
     @property
     def group(self) -> str:
@@ -76,7 +77,8 @@ POLICY_BINDINGS = Kind(
     namespaced=False,
     selector=_PART_OF_US,
 )
-PODS = Kind("v1", "Pod", "pods")
+PODS = Kind("v1", "Pod", "pods", selector=f"{NAME},{ATTEMPT}", fields="status.phase=Pending")
+"""Those of ours that wait: only what the scheduler says of them is kept. Others are read when they are warmed up."""
 EVENTS = Kind("events.k8s.io/v1", "Event", "events")
 LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
 
@@ -84,9 +86,9 @@ CHILDREN = (DEPLOYMENTS, SERVICES, HTTP_ROUTES, DISRUPTION_BUDGETS, CONTROLLER_R
 COPIED = {kind.kind: kind for kind in (CONFIG_MAPS, SECRETS)}
 """By name: what templates name and attempts get copies of."""
 GUARDS = (POLICIES, POLICY_BINDINGS)
-WATCHED = (MODEL_ROLLOUTS, ROLLOUT_ACTIONS, *CHILDREN, GATEWAYS, GATEWAY_CLASSES, *GUARDS)
+WATCHED = (MODEL_ROLLOUTS, ROLLOUT_ACTIONS, *CHILDREN, PODS, GATEWAYS, GATEWAY_CLASSES, *GUARDS)
 
-_BY_NAME = {(kind.api_version, kind.kind): kind for kind in (*WATCHED, ROLLOUT_REPORTS, PODS, EVENTS, LEASES)}
+_BY_NAME = {(kind.api_version, kind.kind): kind for kind in (*WATCHED, ROLLOUT_REPORTS, EVENTS, LEASES)}
 
 
 def kind_of(manifest: Live) -> Kind:

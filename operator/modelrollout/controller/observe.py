@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from modelrollout.api.action import RolloutActionSpec
 from modelrollout.api.base import problems
-from modelrollout.api.labels import FINALIZER, colour_name
+from modelrollout.api.labels import COLOUR, FINALIZER, attempt_of, colour_name
 from modelrollout.api.objects import Live
 from modelrollout.api.owner import Rollout
 from modelrollout.api.rollout import ModelRollout
@@ -28,6 +28,7 @@ from modelrollout.engine.snapshot import Asked, Obstacle, Snapshot, Workload
 from modelrollout.traffic.router import router_for
 from modelrollout.workloads import deployment, revisions
 from modelrollout.workloads.copies import Reference
+from modelrollout.workloads.shortage import with_unscheduled
 
 OBSTACLE_LASTS = timedelta(seconds=10)
 """After every change of a route its controllers need a moment; what they say against it until then means nothing."""
@@ -154,10 +155,13 @@ class Observer:
 
     def _workloads(self, key: Key, generation: int) -> Mapping[Colour, Workload]:
         workloads: dict[Colour, Workload] = {}
+        unschedulable = list(self._informers.unschedulable(key))
         for colour in Colour:
             live = self._informers.get(DEPLOYMENTS.kind, key.namespace, colour_name(key.name, colour))
             if live:
-                workloads[colour] = deployment.observe(live)
+                workload = deployment.observe(live)
+                waiting = [pod for pod in unschedulable if _is_of(pod, colour, workload)]
+                workloads[colour] = with_unscheduled(workload, waiting)
         for effect, message in self._refusals.of_workloads(key, generation=generation):
             complaint = f"the API server refuses the Deployment: {message}"
             seen = workloads.get(effect.colour)
@@ -209,6 +213,12 @@ class Observer:
         if passing:
             self._look_again(key, min(passing) + OBSTACLE_LASTS - now)
         return lasting, bool(passing)
+
+
+def _is_of(pod: Live, colour: Colour, workload: Workload) -> bool:
+    """Whether a pod is of the version that a colour has now."""
+    labels = pod["metadata"].get("labels") or {}
+    return labels.get(COLOUR) == colour and attempt_of(pod) == workload.attempt
 
 
 def _never_made(effect: ApplyWorkload, complaint: str) -> Workload:

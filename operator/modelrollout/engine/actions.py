@@ -21,6 +21,7 @@ from modelrollout.engine.gates import UNGUARDED
 from modelrollout.engine.move import Move, evolve, is_ready, normal, serving_colour, warning
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import at_once
+from modelrollout.engine.room import kept_warm
 from modelrollout.engine.snapshot import Asked, Snapshot
 from modelrollout.engine.stages import Stage, expand
 from modelrollout.engine.transitions import revert, start_attempt, undo
@@ -275,8 +276,11 @@ def _undo(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answe
     previous = snapshot.status.previous
     if previous is None or (asked.to and asked.to != previous.version):
         return _go_back(snapshot, asked, now)
-    if not is_ready(snapshot, previous, pods=snapshot.spec.replicas):
-        return _Refused(f"version {previous.version} does not have all of its {snapshot.spec.replicas} pods ready")
+    pods = kept_warm(snapshot.spec, snapshot.status)
+    if pods == 0:
+        return _go_back(snapshot, asked, now)
+    if not is_ready(snapshot, previous, pods=pods):
+        return _Refused(f"version {previous.version} does not have all of its {pods} pods ready")
     move = undo(snapshot, previous, now, message=_because(asked), mode=asked.mode or snapshot.spec.rollback.mode)
     return _Applied(message=f"version {previous.version} serves again", status=move.status, events=move.events)
 

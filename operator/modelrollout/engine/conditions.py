@@ -10,6 +10,7 @@ from modelrollout.engine.effects import Emit
 from modelrollout.engine.handing_over import said, told
 from modelrollout.engine.move import Move, Waiting, answering_pods, evolve, route_share, warning
 from modelrollout.engine.reasons import Reason
+from modelrollout.engine.room import usable_room
 from modelrollout.engine.snapshot import Obstacle, Snapshot
 from modelrollout.engine.wanted import wanted
 
@@ -45,18 +46,20 @@ def _with_numbers(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRollou
     workload = snapshot.workloads.get(stable.colour) if stable else None
     step = stage if status.phase is Phase.PROGRESSING else status.way_back
     declared = step.weight if step else 0
-    newest = candidate or stable
+    newest, room = candidate or stable, usable_room(snapshot.spec, status)
     weights = WeightsStatus(
         declared=declared,
-        reachable=reachable_weight(snapshot.spec, declared),
+        reachable=reachable_weight(snapshot.spec, declared, room),
         observed=route_share(snapshot, candidate.colour) if candidate else 0.0,
     )
-    selector = serving_selector(snapshot.name, stable.colour) if stable else {}
+    # an autoscaler that saw only what is left of a smaller stable would make that the size of both
+    seen_of = None if room is not None and candidate else stable.colour if stable else None
+    selector = serving_selector(snapshot.name, seen_of) if stable else {}
     return evolve(
         status,
         version=newest.version if newest else "",
         weights=weights,
-        reachable_weights=reachable_weights(snapshot.spec),
+        reachable_weights=reachable_weights(snapshot.spec, room),
         replicas=workload.total if workload else 0,
         ready_replicas=answering_pods(snapshot, stable),
         selector=",".join(f"{label}={value}" for label, value in selector.items()),

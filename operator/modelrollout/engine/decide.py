@@ -17,6 +17,8 @@ from modelrollout.engine.preparing import preparing, unreachable_obstacle
 from modelrollout.engine.progressing import progressing
 from modelrollout.engine.records import recorded, reports, reports_noted
 from modelrollout.engine.reverting import reverting
+from modelrollout.engine.room import note_room, plan_due, plan_for_shortage, with_revert_capacity
+from modelrollout.engine.sizing import with_step
 from modelrollout.engine.slos import judged_stage
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import note_pause, tell_pause
@@ -36,16 +38,18 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
         return Decision(effects=(AddFinalizer(),), wake_at=now)
     if _is_about_to_know(snapshot):
         return Decision()
-    noted = note_pause(follow_spec(_with_own_obstacles(snapshot)), now)
+    noted = note_room(note_pause(follow_spec(_with_own_obstacles(snapshot)), now), now)
+    noted = replace(noted, status=with_step(noted, noted.status, now))
     move = _move_on(noted, now)
-    status, told = report(noted, move, now)
+    sized = with_step(noted, with_revert_capacity(noted, move.status), now)
+    status, told = report(noted, replace(move, status=sized), now)
     status = reports_noted(snapshot, with_history(noted, status))
     effects = _told_once_written(effects_for(snapshot, status, now), (*answers(snapshot, status), *move.events, *told))
     effects = (*effects, *reports(snapshot, status, effects))
     return Decision(
         # last of all: what the API server has against these must not keep anything else from being done
         effects=(*effects, ApplyBudgets(), *([] if snapshot.deleting else hand_over(snapshot, status, effects))),
-        wake_at=_wake_at(move, now),
+        wake_at=min(filter(None, (_wake_at(move, now), plan_due(snapshot, now))), default=None),
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,
     )
@@ -85,6 +89,8 @@ def _move(snapshot: Snapshot, now: datetime) -> Move:
         return taking_back(snapshot, now)
     if heard := hear(snapshot, now) or tell_pause(snapshot) or note(snapshot, now):
         return heard
+    if planned := plan_for_shortage(snapshot, now):
+        return planned
     match status.phase:
         case Phase.PREPARING if status.candidate:
             return preparing(snapshot, status.candidate, now)

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from modelrollout.api.spec import DeletionPolicy
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
-from modelrollout.engine.effects import Effect, Release, RemoveFinalizer, SetTraffic
+from modelrollout.engine.effects import Effect, Release, RemoveFinalizer, ScaleWorkload, SetTraffic
 from modelrollout.engine.idle import draining
 from modelrollout.engine.move import Move, answering_pods, only_candidate_serves, serving_colour
 from modelrollout.engine.reasons import Reason
@@ -40,7 +40,7 @@ def taking_back(snapshot: Snapshot, now: datetime) -> Move:
 
 
 def deleting(snapshot: Snapshot, now: datetime) -> list[Effect]:
-    """Traffic to what stays, then the last word on it, then ownership off it, then let go."""
+    """Traffic to what stays, all of its pods, then the last word on it, then ownership off it, then let go."""
     if not snapshot.has_finalizer:
         return []
     keeps_reports = snapshot.spec.deletion_policy is DeletionPolicy.RETAIN
@@ -50,7 +50,14 @@ def deleting(snapshot: Snapshot, now: datetime) -> list[Effect]:
         return [*told, Release(keep=None), RemoveFinalizer()]
     colour, attempt = stays
     token = snapshot.route.token if snapshot.route else None
-    return [SetTraffic(stable=colour, attempt=attempt, token=token), *told, Release(keep=colour), RemoveFinalizer()]
+    traffic = SetTraffic(stable=colour, attempt=attempt, token=token)
+    return [traffic, *_made_whole(snapshot, colour), *told, Release(keep=colour), RemoveFinalizer()]
+
+
+def _made_whole(snapshot: Snapshot, colour: Colour) -> list[Effect]:
+    """Nobody else gives back the pods that what stays was lent out of."""
+    seen, full = snapshot.workloads.get(colour), snapshot.spec.replicas
+    return [ScaleWorkload(colour=colour, replicas=full)] if seen and seen.desired < full else []
 
 
 def _what_stays(snapshot: Snapshot) -> tuple[Colour, int] | None:

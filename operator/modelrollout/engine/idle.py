@@ -8,6 +8,7 @@ from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, Rev
 from modelrollout.engine.draining import cold_at, drain_time
 from modelrollout.engine.move import Move, evolve, is_ready, normal, paused_by, serving_colour, stamp, stays
 from modelrollout.engine.reasons import Reason
+from modelrollout.engine.room import kept_warm
 from modelrollout.engine.slos import clear_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import adopt, restore, start_attempt
@@ -19,7 +20,9 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
     status = snapshot.status
     if status.stable is None and (serving := serving_colour(snapshot)):
         return adopt(snapshot, serving, now)
-    if status.previous and now >= cold_at(snapshot.spec, status.previous):
+    kept = kept_warm(snapshot.spec, status)
+    has_no_room = kept == 0 and draining(snapshot, now) is None
+    if status.previous and (now >= cold_at(snapshot.spec, status.previous) or has_no_room):
         return _park(status, status.previous)
     target = wanted(snapshot)
     if target.trouble is not None:
@@ -36,7 +39,8 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
         return stays(status, Reason.KILLED, message, needs_person=True)
     if paused := paused_by(snapshot):
         return stays(status, Reason.PAUSED, f"{paused}; version {target.version} starts afterwards")
-    if status.previous and status.previous.revision == target.revision and status.previous.colour in snapshot.workloads:
+    is_whole = kept == snapshot.spec.replicas and status.previous and status.previous.colour in snapshot.workloads
+    if is_whole and status.previous and status.previous.revision == target.revision:
         return _return_to(status.previous, snapshot, now)
     return draining(snapshot, now) or start_attempt(snapshot, now)
 

@@ -69,17 +69,23 @@ def warning(reason: str, message: str) -> Emit:
 
 def answering_pods(snapshot: Snapshot, part: ColourStatus | None) -> int:
     """Pods of a version that get requests, as far as known."""
-    workload = _workload_of(snapshot, part) if part else None
+    workload = own_workload(snapshot, part) if part else None
     return workload.answering if workload else 0
+
+
+def ready_pods(snapshot: Snapshot, part: ColourStatus) -> int:
+    """Ready pods of a version as last seen; it may be that some are of the template before."""
+    workload = own_workload(snapshot, part)
+    return workload.ready if workload else 0
 
 
 def is_ready(snapshot: Snapshot, part: ColourStatus, *, pods: int) -> bool:
     """Whether a version surely has that many ready pods: its Deployment has been looked at since we last changed it."""
-    workload = _workload_of(snapshot, part)
+    workload = own_workload(snapshot, part)
     return workload is not None and workload.settled and workload.ready >= pods
 
 
-def _workload_of(snapshot: Snapshot, part: ColourStatus) -> Workload | None:
+def own_workload(snapshot: Snapshot, part: ColourStatus) -> Workload | None:
     """The Deployment of a version; one of another revision or attempt in its colour is not its own."""
     workload = snapshot.workloads.get(part.colour)
     if workload is None or (workload.revision, workload.attempt) != (part.revision, part.attempt):

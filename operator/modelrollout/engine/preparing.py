@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus
-from modelrollout.engine.capacity import candidate_replicas, reachable_weights, skips_unreachable
+from modelrollout.engine.capacity import reachable_weights, skips_unreachable
 from modelrollout.engine.move import Move, Waiting, evolve, is_ready, paused_by, paused_time, stays, with_status
 from modelrollout.engine.reasons import Reason
+from modelrollout.engine.room import spare, usable_room, way_out
+from modelrollout.engine.sizing import first_replicas, may_begin
 from modelrollout.engine.snapshot import Obstacle, Snapshot
-from modelrollout.engine.stages import expand, next_stage, serving_stage, unreachable_stages
+from modelrollout.engine.stages import next_stage, serving_stage, unreachable_stages
 from modelrollout.engine.transitions import enter_stage, promote, revert
 from modelrollout.engine.wanted import wanted
 
@@ -26,6 +28,8 @@ def preparing(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
         return superseded
     status = snapshot.status
     pods = first_replicas(snapshot.spec, status)
+    if spare(snapshot.spec, status) and not may_begin(snapshot, now):
+        return _begin(snapshot, now)
     if not candidate.warm:
         return _come_up(snapshot, candidate, pods, now)
     if not is_ready(snapshot, candidate, pods=pods):
@@ -36,13 +40,19 @@ def preparing(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
         status = snapshot.status
     if status.stable is None:
         return promote(snapshot, candidate, now)
+    return _begin(snapshot, now)
+
+
+def _begin(snapshot: Snapshot, now: datetime) -> Move:
+    """Into the first stage, unless something is in the way that has nothing to do with pods."""
+    status, spec = snapshot.status, snapshot.spec
     if snapshot.obstacles:
         return Move(status=status, waiting=blocked_by(snapshot.obstacles[0]))
     if not snapshot.preflighted:
         return stays(status, Reason.PREFLIGHT, "looking at the queries and the metrics before any traffic moves")
     if paused := paused_by(snapshot):
         return stays(status, Reason.PAUSED, f"{paused}, before the first stage")
-    first = serving_stage(snapshot.spec) if status.promoting else next_stage(snapshot.spec, -1) or 0
+    first = serving_stage(spec) if status.promoting else next_stage(spec, -1, usable_room(spec, status)) or 0
     return enter_stage(snapshot, first, now)
 
 
@@ -63,14 +73,6 @@ def supersede(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
     return revert(snapshot, candidate, now, reason=reason, message=message, may_retry=True)
 
 
-def first_replicas(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> int:
-    """Pods that the candidate needs before the first stage; all of them when it is to serve at once."""
-    first = next_stage(spec, -1)
-    if status.stable is None or first is None or status.promoting:
-        return spec.replicas
-    return max(candidate_replicas(spec, expand(spec)[first].weight), 1)
-
-
 def progress_deadline(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> timedelta:
     """How long pods may take: as the spec says, or by how long the stable version took."""
     if spec.progress_deadline:
@@ -83,6 +85,8 @@ def progress_deadline(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> tim
 def pods_overdue(snapshot: Snapshot, candidate: ColourStatus, begun: datetime, missing: str, now: datetime) -> Move:
     """Wait for pods until the progress deadline, then take the candidate back."""
     status = snapshot.status
+    if status.capacity and status.capacity.since:
+        begun = max(begun, status.capacity.since)
     overdue_at = begun + progress_deadline(snapshot.spec, status) + paused_time(status, now)
     if now < overdue_at:
         return stays(status, Reason.WAITING_FOR_PODS, missing, until=None if paused_by(snapshot) else overdue_at)
@@ -99,11 +103,12 @@ def blocked_by(obstacle: Obstacle) -> Waiting:
 
 def unreachable_obstacle(snapshot: Snapshot) -> Obstacle | None:
     """`unreachable: Refuse` and a stage that the number of replicas cannot give what it declares."""
-    missed = unreachable_stages(snapshot.spec)
+    room = usable_room(snapshot.spec, snapshot.status)
+    missed = unreachable_stages(snapshot.spec, room)
     if not missed or skips_unreachable(snapshot.spec):
         return None
     names = ", ".join(stage.name for stage in missed)
-    weights = ", ".join(f"{weight:g}" for weight in reachable_weights(snapshot.spec))
+    weights = ", ".join(f"{weight:g}" for weight in reachable_weights(snapshot.spec, room))
     return Obstacle(
         condition="RouteReady",
         reason=Reason.WEIGHT_UNREACHABLE,
@@ -133,6 +138,6 @@ def _said(move: Move, reason: Reason) -> Move:
 
 def _wait_for_pods(snapshot: Snapshot, candidate: ColourStatus, pods: int, now: datetime) -> Move:
     workload = snapshot.workloads.get(candidate.colour)
-    trouble = f": {workload.message}" if workload and workload.message else ""
+    trouble = f": {workload.message}{way_out(snapshot, candidate)}" if workload and workload.message else ""
     missing = f"waiting for {pods} ready pods of version {candidate.version} in {candidate.colour}{trouble}"
     return pods_overdue(snapshot, candidate, snapshot.status.pods_missing_since or candidate.since, missing, now)

@@ -36,6 +36,7 @@ from modelrollout.engine.move import (
 )
 from modelrollout.engine.preparing import blocked_by, pods_overdue, supersede
 from modelrollout.engine.reasons import Reason
+from modelrollout.engine.room import usable_room, way_out
 from modelrollout.engine.slos import fold, harmful, held, not_passing, with_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.stages import Stage, expand, next_stage, serving_stage
@@ -57,9 +58,14 @@ class _Trial:
     now: datetime
 
     @property
+    def room(self) -> int | None:
+        """Pods of both colours that there is room for; None for no limit."""
+        return usable_room(self.snapshot.spec, self.snapshot.status)
+
+    @property
     def pods(self) -> int:
         """Pods that the candidate needs in this stage."""
-        return candidate_replicas(self.snapshot.spec, self.stage.weight)
+        return candidate_replicas(self.snapshot.spec, self.stage.weight, self.room)
 
     @property
     def has_its_pods(self) -> bool:
@@ -105,8 +111,10 @@ def _harm(trial: _Trial) -> Move | None:
         times = f" {worst.breaches} times in a row" if worst.breaches > 1 else ""
         message = f"SLO {worst.name} breached{times}: {worst.message}"
         return revert(snapshot, candidate, trial.now, reason=Reason.SLO_BREACHED, message=message)
-    nobody = not answering_pods(snapshot, candidate) and answering_pods(snapshot, snapshot.status.stable)
-    if trial.stage.has_requests and nobody:
+    nobody = not answering_pods(snapshot, candidate)
+    # a stable version that gave up all of its pods has to be asked for them, whoever answers by then
+    could_serve = answering_pods(snapshot, snapshot.status.stable) > 0 or trial.room is not None
+    if trial.stage.has_requests and nobody and could_serve:
         message = f"version {candidate.version} has no ready pod left in {candidate.colour}"
         return revert(snapshot, candidate, trial.now, reason=Reason.CANDIDATE_UNAVAILABLE, message=message)
     return None
@@ -115,7 +123,7 @@ def _harm(trial: _Trial) -> Move | None:
 def _pass_over(trial: _Trial) -> Move | None:
     """With fewer pods than there were, this stage may be one that would have been left out."""
     spec = trial.snapshot.spec
-    if is_reachable(spec, trial.stage.weight) or not skips_unreachable(spec) or paused_by(trial.snapshot):
+    if is_reachable(spec, trial.stage.weight, trial.room) or not skips_unreachable(spec) or paused_by(trial.snapshot):
         return None
     return _advance(trial)
 
@@ -126,7 +134,7 @@ def _arrive(trial: _Trial) -> Move | None:
         return None
     snapshot, name = trial.snapshot, trial.stage.name
     if not trial.has_its_pods:
-        missing = f"waiting for {trial.pods} ready pods of version {trial.candidate.version} for stage {name}"
+        missing = f"{_missing(trial)} for stage {name}"
         return pods_overdue(snapshot, trial.candidate, trial.at.entered_at, missing, trial.now)
     if not _traffic_arrived(trial):
         known_at = trial.at.entered_at + ROUTE_SETTLES
@@ -143,7 +151,7 @@ def _traffic_arrived(trial: _Trial) -> bool:
         return share > 0
     if cohort_of(trial.snapshot, trial.candidate.colour) != frozenset(let_in(trial.snapshot.status)):
         return False
-    return abs(share - reachable_weight(spec, weight)) < _ROUNDING
+    return abs(share - reachable_weight(spec, weight, trial.room)) < _ROUNDING
 
 
 def _leave(trial: _Trial) -> Move:
@@ -212,9 +220,15 @@ def _unready(trial: _Trial) -> Waiting | None:
     if trial.snapshot.obstacles:
         return blocked_by(trial.snapshot.obstacles[0])
     if not trial.has_its_pods:
-        message = f"waiting for {trial.pods} ready pods of version {trial.candidate.version}"
-        return Waiting(reason=Reason.WAITING_FOR_PODS, message=message)
+        return Waiting(reason=Reason.WAITING_FOR_PODS, message=_missing(trial))
     return None
+
+
+def _missing(trial: _Trial) -> str:
+    workload = trial.snapshot.workloads.get(trial.candidate.colour)
+    trouble = workload.message if workload else ""
+    why = f" ({trouble}{way_out(trial.snapshot, trial.candidate)})" if trouble else ""
+    return f"waiting for {trial.pods} ready pods of version {trial.candidate.version}{why}"
 
 
 def _wait_for_slos(trial: _Trial, slos: list[SloStatus]) -> Waiting | None:
@@ -268,7 +282,7 @@ def _may_rise(trial: _Trial) -> bool:
 
 def _advance(trial: _Trial) -> Move:
     spec = trial.snapshot.spec
-    following = next_stage(spec, trial.at.index)
+    following = next_stage(spec, trial.at.index, trial.room)
     if trial.snapshot.status.promoting:
         following = None if trial.stage.weight == 100 else serving_stage(spec)
     if following is None:

@@ -18,6 +18,7 @@ class Reason(StrEnum):
     SERVING = "Serving"
     RESUMED = "Resumed"
     HANDED_OVER = "HandedOver"
+    NO_ROOM = "NoRoom"
     ACTION_APPLIED = "ActionApplied"
     ACTION_REFUSED = "ActionRefused"
     # why a candidate is taken back

@@ -11,6 +11,17 @@ from modelrollout.api.traffic import HeaderMatch
 
 
 @dataclass(frozen=True, kw_only=True)
+class Shortage:
+    """Pods are wanted and there is no room for them, which other pods that go would make."""
+
+    reason: str
+    """QuotaExceeded or Unschedulable."""
+    message: str
+    """In the words of the quota or the scheduler."""
+    since: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
 class Workload:
     """The Deployment of one colour as last seen. `revision` and `attempt` are the labels that we put on it."""
 
@@ -28,8 +39,16 @@ class Workload:
     """The Deployment controller has seen the newest spec, so `ready` speaks of it."""
     total: int = 0
     """All pods, terminating ones excepted."""
+    unscheduled: int = 0
+    """Pods for which the scheduler finds no node."""
     message: str = ""
-    """What the Deployment controller complains of, such as a quota; empty when nothing."""
+    """What the Deployment controller or the scheduler complains of, such as a quota; empty when nothing."""
+    shortage: Shortage | None = None
+
+    @property
+    def placed(self) -> int:
+        """Pods that have a place: they take up room."""
+        return self.total - self.unscheduled
 
 
 @dataclass(frozen=True, kw_only=True)

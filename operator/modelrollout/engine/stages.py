@@ -64,10 +64,10 @@ def expand(spec: ModelRolloutSpec) -> tuple[Stage, ...]:
     return (*stages, bake)
 
 
-def next_stage(spec: ModelRolloutSpec, after: int) -> int | None:
+def next_stage(spec: ModelRolloutSpec, after: int, room: int | None = None) -> int | None:
     """Index of the first stage behind `after` (-1 for the first of all) that is to be entered; None behind the last."""
     for index, stage in enumerate(expand(spec)):
-        if index > after and (is_reachable(spec, stage.weight) or not skips_unreachable(spec)):
+        if index > after and (is_reachable(spec, stage.weight, room) or not skips_unreachable(spec)):
             return index
     return None
 
@@ -77,9 +77,9 @@ def serving_stage(spec: ModelRolloutSpec) -> int:
     return next(index for index, stage in enumerate(expand(spec)) if stage.weight == 100)
 
 
-def unreachable_stages(spec: ModelRolloutSpec) -> list[Stage]:
+def unreachable_stages(spec: ModelRolloutSpec, room: int | None = None) -> list[Stage]:
     """Stages whose weight the router cannot reach with this number of replicas."""
-    return [stage for stage in expand(spec) if not is_reachable(spec, stage.weight)]
+    return [stage for stage in expand(spec) if not is_reachable(spec, stage.weight, room)]
 
 
 def _strategy(strategy: Strategy) -> tuple[Stage, ...]:

@@ -54,6 +54,7 @@ def start_attempt(snapshot: Snapshot, now: datetime, *, promoting: bool = False)
         left_at=None,
         promoting=promoting,
         consents=[],
+        capacity=None,
         **_FRESH_CLOCKS,
     )
     again = f", as attempt {target.recorded} ran it" if target.recorded else ""

@@ -29,9 +29,11 @@ from modelrollout.engine.move import (
     is_ready,
     let_in,
     only_candidate_serves,
+    own_workload,
     route_share,
 )
-from modelrollout.engine.preparing import first_replicas
+from modelrollout.engine.room import kept_warm, usable_room
+from modelrollout.engine.sizing import Fit, first_replicas, fit
 from modelrollout.engine.snapshot import Snapshot, Workload
 from modelrollout.engine.wanted import Wanted, wanted
 
@@ -40,7 +42,8 @@ _PodEffect = ApplyWorkload | ScaleWorkload
 
 def effects_for(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> list[Effect]:
     """Everything that brings the world from what the snapshot shows to what the status wants."""
-    traffic, workloads, old = _traffic(snapshot, status, now), _workloads(snapshot, status), forgotten(snapshot, status)
+    traffic, workloads = _traffic(snapshot, status, now), _workloads(snapshot, status, now)
+    old = forgotten(snapshot, status)
     takes_back = traffic is not None and _takes_back(snapshot, status)
     fence = (traffic is not None and _moves(snapshot, traffic)) or _changes_pods(snapshot, workloads) or bool(old)
     effects: list[Effect] = []
@@ -85,9 +88,16 @@ def _in_route(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> 
     """
     if status.candidate:
         leaves = status.left_at is not None and now < status.left_at + ROUTE_SETTLES
-        stays = status.phase is Phase.PROGRESSING or status.way_back is not None
+        stays = status.phase is Phase.PROGRESSING or status.way_back is not None or _goes_step_by_step(snapshot, status)
         return status.candidate.colour if leaves or stays else None
     return status.previous.colour if status.previous and answering_pods(snapshot, status.previous) else None
+
+
+def _goes_step_by_step(snapshot: Snapshot, status: ModelRolloutStatus) -> bool:
+    """A candidate that is to have nothing for now still has what a smaller stable cannot carry yet."""
+    candidate = status.candidate
+    is_small = status.phase is Phase.PREPARING and usable_room(snapshot.spec, status) is not None
+    return is_small and candidate is not None and gets_requests(snapshot, candidate.colour)
 
 
 def _takes_back(snapshot: Snapshot, status: ModelRolloutStatus) -> bool:
@@ -118,14 +128,19 @@ def _moves(snapshot: Snapshot, wanted: SetTraffic) -> bool:
 
 def _weight(snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus, now: datetime) -> int:
     """The candidate's weight now: what the stage declares as far as its pods can carry it, never more."""
+    fitted = fit(snapshot, status, now)
+    if status.phase is Phase.REVERTING and not status.way_back:
+        return 0
+    if fitted:
+        return _weight_by_pods(snapshot, status, candidate, fitted) if splits_by_pods(snapshot.spec) else fitted.weight
     if status.way_back:
         return min(status.way_back.weight, round(route_share(snapshot, candidate.colour)))
     if status.phase is not Phase.PROGRESSING or status.stage is None:
         return 0
     if splits_by_pods(snapshot.spec):
-        return _weight_by_pods(snapshot, status.stage, candidate)
+        return _weight_by_pods(snapshot, status, candidate)
     declared, present = status.stage.weight, round(route_share(snapshot, candidate.colour))
-    if declared > present and not _may_rise(snapshot, status.stage, candidate, now, is_known=present > 0):
+    if declared > present and not _may_rise(snapshot, status, status.stage, candidate, now, is_known=present > 0):
         return present
     return declared
 
@@ -137,38 +152,52 @@ def _cohort(
     if status.phase is not Phase.PROGRESSING or status.stage is None or splits_by_pods(snapshot.spec):
         return ()
     wanted, present = let_in(status), cohort_of(snapshot, candidate.colour)
-    if _may_rise(snapshot, status.stage, candidate, now, is_known=bool(present)):
+    if _may_rise(snapshot, status, status.stage, candidate, now, is_known=bool(present)):
         return wanted
     return tuple(one for one in wanted if one in present)
 
 
 def _may_rise(
-    snapshot: Snapshot, stage: StageStatus, candidate: ColourStatus, now: datetime, *, is_known: bool
+    snapshot: Snapshot,
+    status: ModelRolloutStatus,
+    stage: StageStatus,
+    candidate: ColourStatus,
+    now: datetime,
+    *,
+    is_known: bool,
 ) -> bool:
     """Whether the candidate can take more: its pods are ready, and proxies know the way to them by now."""
     settled = is_known or now >= stage.entered_at + ROUTE_SETTLES
-    return settled and is_ready(snapshot, candidate, pods=candidate_replicas(snapshot.spec, stage.weight))
+    pods = candidate_replicas(snapshot.spec, stage.weight, usable_room(snapshot.spec, status))
+    return settled and is_ready(snapshot, candidate, pods=pods)
 
 
-def _weight_by_pods(snapshot: Snapshot, stage: StageStatus, candidate: ColourStatus) -> int:
-    """100 when the candidate can carry everything; else what the ready pods give, and 0 when that is too much."""
-    if stage.weight == 100:
-        carries_all = route_share(snapshot, candidate.colour) >= 100 or is_ready(
-            snapshot, candidate, pods=snapshot.spec.replicas
-        )
-        if carries_all:
+def _weight_by_pods(
+    snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus, fitted: Fit | None = None
+) -> int:
+    """100 when the candidate can carry everything; else what the ready pods give, and 0 when that is too much.
+
+    It is not too much for a candidate whose requests a smaller stable cannot carry yet.
+    """
+    present = route_share(snapshot, candidate.colour)
+    declared = status.stage.weight if status.phase is Phase.PROGRESSING and status.stage else 0
+    if declared == 100:
+        full = snapshot.spec.replicas
+        can_carry = fitted.carries_all if fitted else is_ready(snapshot, candidate, pods=full)
+        if present >= 100 or can_carry:
             return 100
-    stable_pods = answering_pods(snapshot, snapshot.status.stable)
+    stable_pods = answering_pods(snapshot, status.stable)
     mixed = share(candidate=answering_pods(snapshot, candidate), stable=stable_pods)
-    if mixed == 0 or (mixed > stage.weight and stable_pods):
+    is_needed = fitted is not None and present > 0 and not fitted.stable_carries_all
+    if mixed == 0 or (mixed > declared and stable_pods and not is_needed):
         return 0
     return min(max(int(mixed), 1), 99)
 
 
-def _workloads(snapshot: Snapshot, status: ModelRolloutStatus) -> list[_PodEffect]:
+def _workloads(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> list[_PodEffect]:
     """Pods of both colours: the version that is wanted is applied, another one only scaled."""
-    target = wanted(replace(snapshot, status=status))
-    effects = [_workload(snapshot, status, colour, target) for colour in Colour]
+    target, fitted = wanted(replace(snapshot, status=status)), fit(snapshot, status, now)
+    effects = [_workload(snapshot, status, colour, target, fitted) for colour in Colour]
     return [effect for effect in effects if effect]
 
 
@@ -198,29 +227,47 @@ def _takes_pods_away(snapshot: Snapshot, effect: _PodEffect) -> bool:
     return effect.replicas < seen.desired or _replaces(seen, effect)
 
 
-def _workload(snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour, target: Wanted) -> _PodEffect | None:
+def _workload(
+    snapshot: Snapshot, status: ModelRolloutStatus, colour: Colour, target: Wanted, fitted: Fit | None
+) -> _PodEffect | None:
     if status.candidate and status.candidate.colour is colour:
-        return _candidate_workload(snapshot, status, status.candidate, target)
-    serving = next((part for part in (status.stable, status.previous) if part and part.colour is colour), None)
-    if serving is None:
-        return None if gets_requests(snapshot, colour) else _scale(snapshot, colour, 0)
-    if serving is status.stable and serving.revision == target.revision:
-        return _apply(snapshot, serving, snapshot.spec.replicas, target)
-    return _scale(snapshot, colour, snapshot.spec.replicas)
+        return _candidate_workload(snapshot, status, status.candidate, target, fitted)
+    if status.stable and status.stable.colour is colour:
+        replicas = fitted.stable_pods if fitted else snapshot.spec.replicas
+        is_wanted = status.stable.revision == target.revision
+        return _apply(snapshot, status.stable, replicas, target) if is_wanted else _scale(snapshot, colour, replicas)
+    if status.previous and status.previous.colour is colour:
+        return _scale(snapshot, colour, kept_warm(snapshot.spec, status))
+    return None if gets_requests(snapshot, colour) else _scale(snapshot, colour, 0)
 
 
 def _candidate_workload(
-    snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus, target: Wanted
+    snapshot: Snapshot, status: ModelRolloutStatus, candidate: ColourStatus, target: Wanted, fitted: Fit | None
 ) -> _PodEffect | None:
-    """The candidate's pods for the present stage. A version taken back keeps its pods until it has drained."""
-    if status.phase is Phase.REVERTING or candidate.revision != target.revision:
+    """The candidate's pods for the present stage. A version taken back keeps its pods until it has drained.
+
+    Where others are still in its place they go first: pods of three versions might be more than there is room for.
+    """
+    if status.phase is Phase.REVERTING:
+        has_pods = fitted and own_workload(snapshot, candidate)
+        return _scale(snapshot, candidate.colour, fitted.candidate_pods) if fitted and has_pods else None
+    if candidate.revision != target.revision:
         return None
-    replicas = first_replicas(snapshot.spec, status)
+    effect = _apply(snapshot, candidate, _candidate_pods(snapshot, status, fitted), target)
+    seen = snapshot.workloads.get(candidate.colour)
+    if effect is None or seen is None or not _replaces(seen, effect):
+        return effect
+    if seen.ready > 0 and gets_requests(snapshot, candidate.colour):
+        return None
+    return _scale(snapshot, candidate.colour, 0) if seen.total and status.stable else effect
+
+
+def _candidate_pods(snapshot: Snapshot, status: ModelRolloutStatus, fitted: Fit | None) -> int:
+    if fitted:
+        return fitted.candidate_pods
     if status.phase is Phase.PROGRESSING and status.stage:
-        replicas = max(candidate_replicas(snapshot.spec, status.stage.weight), 1)
-    effect, seen = _apply(snapshot, candidate, replicas, target), snapshot.workloads.get(candidate.colour)
-    answers = seen is not None and seen.ready > 0 and gets_requests(snapshot, candidate.colour)
-    return None if effect and seen and answers and _replaces(seen, effect) else effect
+        return max(candidate_replicas(snapshot.spec, status.stage.weight), 1)
+    return first_replicas(snapshot.spec, status)
 
 
 def _apply(snapshot: Snapshot, part: ColourStatus, replicas: int, target: Wanted) -> ApplyWorkload | None:

@@ -21,6 +21,7 @@ from modelrollout.api.workload_ref import HANDED_OVER_TO
 from modelrollout.engine.effects import ApplyWorkload, ScaleWorkload
 from modelrollout.engine.snapshot import Workload
 from modelrollout.workloads.revisions import Content, described
+from modelrollout.workloads.shortage import over_quota
 
 _NO_DEADLINE = 2**31 - 1
 """What Kubernetes takes for none: the engine keeps the deadline, which includes warming up and leaves pauses out."""
@@ -91,6 +92,7 @@ def observe(deployment: Live) -> Workload:
         settled=status.get("observedGeneration", 0) >= metadata.get("generation", 1),
         total=total,
         message=_complaint(status.get("conditions") or []),
+        shortage=over_quota(status.get("conditions") or []),
     )
 
 

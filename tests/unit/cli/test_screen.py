@@ -69,6 +69,15 @@ def test_a_weight_that_cannot_be_reached_is_named() -> None:
     assert line in screen(status, {"spec.traffic": {"replicas": {}}})
 
 
+def test_without_room_for_two_copies_it_says_what_could_be_taken_back_at_once() -> None:
+    capacity = {"plan": "ShrinkStable", "reason": "Unschedulable", "message": "no GPU", "room": 5, "revertCapacity": 75}
+    told = (
+        "ShrinkStable, with room for 5 pods; 75 % of the pods are there to go back to at once (Unschedulable: no GPU)"
+    )
+    assert f"Capacity {told}" in screen(in_canary_10(capacity=capacity))
+    assert not any(line.startswith("Capacity") for line in screen(in_canary_10(capacity={"plan": "Surge"})))
+
+
 def test_a_revert_is_told_with_its_evidence_and_what_can_be_done() -> None:
     lines = screen(taken_back())
     for line in (

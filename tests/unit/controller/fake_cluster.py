@@ -71,11 +71,16 @@ class FakeApi:
     async def get(self, kind: Kind, key: Key) -> Live:
         return copy.deepcopy(self._stored(kind, key))
 
-    async def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
+    async def pages(
+        self, kind: Kind, *, namespace: str = "", selector: str = "", fields: str = ""
+    ) -> AsyncIterator[Page]:
         items = [
             copy.deepcopy(one)
             for (name, key), one in self.objects.items()
-            if name == kind.kind and namespace in ("", key.namespace) and _is_selected(selector, one)
+            if name == kind.kind
+            and namespace in ("", key.namespace)
+            and _is_selected(selector, one)
+            and _has_fields(fields, one)
         ]
         yield Page(cast("list[Live]", items), str(next(self._versions)))
 
@@ -322,7 +327,8 @@ class Operator:
             if kind is DEPLOYMENTS:
                 self.references.workloads.hear(kind, manifest, gone=event == "DELETED")
             if kind in self.informers.kinds:
-                self.informers.on_event(kind, event if _is_selected(kind.selector, manifest) else "DELETED", manifest)
+                is_seen = _is_selected(kind.selector, manifest) and _has_fields(kind.fields, manifest)
+                self.informers.on_event(kind, event if is_seen else "DELETED", manifest)
         self._told = len(self.api.changes)
 
     def skip(self) -> None:
@@ -432,8 +438,15 @@ def _is_selected(selector: str, manifest: Live) -> bool:
     labels = manifest["metadata"].get("labels", {})
     terms = [term for term in selector.split(",") if term]
     without = {tuple(term.split("!=")) for term in terms if "!=" in term}
-    wanted = dict(term.split("=") for term in terms if "!=" not in term)
-    return wanted.items() <= labels.items() and without.isdisjoint(labels.items())
+    wanted = {tuple(term.split("=")) for term in terms if "!=" not in term and "=" in term}
+    named = {term for term in terms if "=" not in term}
+    return wanted <= labels.items() and without.isdisjoint(labels.items()) and named <= labels.keys()
+
+
+def _has_fields(selector: str, manifest: Live) -> bool:
+    """Only the phase of pods is ever asked for."""
+    _, _, phase = selector.partition("status.phase=")
+    return not phase or (manifest.get("status") or {}).get("phase") == phase
 
 
 def _deployment_status(stored: Live) -> dict[str, Any]:

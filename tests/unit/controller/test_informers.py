@@ -11,6 +11,7 @@ from modelrollout.controller.kinds import (
     GATEWAYS,
     HTTP_ROUTES,
     MODEL_ROLLOUTS,
+    PODS,
     SERVICES,
     Key,
     Kind,
@@ -74,6 +75,27 @@ def test_a_change_of_a_child_concerns_the_rollout_that_its_label_names(
     assert enqueued.take() == [], "it was known already"
     informers.on_event(DEPLOYMENTS, "DELETED", child(DEPLOYMENTS, 2, name="scorer-blue"))
     assert enqueued.take() == [(KEY, Priority.CHANGE)]
+
+
+def waiting_pod(version: int, *, reason: str, message: str = "") -> dict[str, Any]:
+    said = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
+    status = {"phase": "Pending", "conditions": [{"type": "Ready", "status": "False"}, said], "qosClass": "Burstable"}
+    return child(PODS, version, name="scorer-green-x", spec={"containers": [{"name": "server"}]}, status=status)
+
+
+def test_of_pods_only_what_the_scheduler_says_of_those_without_a_node_is_kept(
+    informers: Informers, enqueued: Listener
+) -> None:
+    informers.on_event(PODS, "ADDED", waiting_pod(1, reason=""))
+    assert enqueued.take() == [], "nobody has looked for a node yet"
+    informers.on_event(PODS, "MODIFIED", waiting_pod(2, reason="Unschedulable", message="no GPU"))
+    assert enqueued.take() == [(KEY, Priority.CHANGE)]
+    (kept,) = informers.unschedulable(KEY)
+    assert set(kept) == {"kind", "metadata", "status"}
+    assert [one["message"] for one in kept["status"]["conditions"]] == ["no GPU"]
+    informers.on_event(PODS, "DELETED", waiting_pod(3, reason="Unschedulable", message="no GPU"))
+    assert enqueued.take() == [(KEY, Priority.CHANGE)], "it has left the selector: it has a node, or is gone"
+    assert not [*informers.unschedulable(KEY)]
 
 
 def test_what_a_watch_lists_at_its_beginning_can_wait(informers: Informers, enqueued: Listener) -> None:
@@ -148,10 +170,12 @@ class Restricted(FakeApi):
         super().__init__()
         self.errors = errors
 
-    async def pages(self, kind: Kind, *, namespace: str = "", selector: str = "") -> AsyncIterator[Page]:
+    async def pages(
+        self, kind: Kind, *, namespace: str = "", selector: str = "", fields: str = ""
+    ) -> AsyncIterator[Page]:
         if self.errors.get(kind.kind):
             raise self.errors[kind.kind].pop(0)
-        async for page in super().pages(kind, namespace=namespace, selector=selector):
+        async for page in super().pages(kind, namespace=namespace, selector=selector, fields=fields):
             yield page
 
 

@@ -13,6 +13,7 @@ from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import (
     AttemptRecord,
+    CapacityPlan,
     Colour,
     ColourStatus,
     ModelRolloutStatus,
@@ -26,7 +27,18 @@ from modelrollout.engine import effects as fx
 from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
 from modelrollout.engine.move import gets_requests
-from modelrollout.engine.snapshot import Asked, Copied, Obstacle, Origin, Readings, Recorded, Route, Snapshot, Workload
+from modelrollout.engine.snapshot import (
+    Asked,
+    Copied,
+    Obstacle,
+    Origin,
+    Readings,
+    Recorded,
+    Route,
+    Shortage,
+    Snapshot,
+    Workload,
+)
 from modelrollout.engine.wanted import find, pin
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -96,6 +108,14 @@ class World:
     heard: set[str] = field(default_factory=set)
     """Actions that a status has told of; it may have been lost since."""
     guarded: bool = True
+    room: int | None = None
+    """How many pods fit, of both colours together; None: any number."""
+    by_quota: bool = False
+    """Whether a quota is what keeps others from being there; else they stay pending."""
+    first_served: Colour = Colour.BLUE
+    """Who gets room that is free."""
+    places: dict[Colour, int] = field(default_factory=dict)
+    """How many pods of each colour have room."""
     finalizer: bool = False
     deleting: bool = False
     gone: bool = False
@@ -212,15 +232,39 @@ class World:
         return True
 
     def pods_follow(self) -> None:
-        """Deployments are looked at and their pods become ready."""
-        for colour, workload in self.workloads.items():
-            self.workloads[colour] = replace(
-                workload, ready=workload.desired, answering=workload.desired, total=workload.desired, settled=True
-            )
+        """Deployments are looked at, and their pods become ready as far as there is room for them."""
+        for colour in sorted(self.workloads, key=lambda one: one is not self.first_served):
+            self._take_places(colour, self.workloads[colour].desired)
+        for colour in self.workloads:
+            self.pods_ready(colour, self.places[colour])
 
     def pods_ready(self, colour: Colour, ready: int) -> None:
-        if colour in self.workloads:
-            self.workloads[colour] = replace(self.workloads[colour], ready=ready, answering=ready, settled=True)
+        workload = self.workloads.get(colour)
+        if workload is None:
+            return
+        self._take_places(colour, ready)
+        ready, lacking = min(ready, self.places[colour]), workload.desired - self.places[colour]
+        since = workload.shortage.since if workload.shortage else self.now
+        is_short = self.room is not None and lacking > 0 and self._is_full()
+        self.workloads[colour] = replace(
+            workload,
+            ready=ready,
+            answering=ready,
+            settled=True,
+            total=workload.desired - (lacking if self.by_quota else 0),
+            unscheduled=lacking if is_short and not self.by_quota else 0,
+            message="no room" if is_short else "",
+            shortage=Shortage(reason="Simulated", message="no room", since=since) if is_short else None,
+        )
+
+    def _take_places(self, colour: Colour, pods: int) -> None:
+        """Pods are there that were not before, as far as they fit."""
+        has, pods = self.places.get(colour, 0), min(pods, self.workloads[colour].desired)
+        free = pods if self.room is None else max(self.room - sum(self.places.values()), 0)
+        self.places[colour] = max(has, min(pods, has + free))
+
+    def _is_full(self) -> bool:
+        return self.room is not None and sum(self.places.values()) >= self.room
 
     def restart(self, colour: Colour) -> None:
         """Somebody has `kubectl rollout restart` make new pods, and the old ones answer until those are ready."""
@@ -282,6 +326,7 @@ class World:
             case fx.ScaleWorkload(colour=colour, replicas=replicas):
                 if not replicas:
                     self._check_drained(colour, seen)
+                self.places[colour] = min(self.places.get(colour, 0), replicas)
                 self.workloads[colour] = replace(
                     self.workloads[colour],
                     desired=replicas,
@@ -386,6 +431,7 @@ class World:
             assert self.share_of(effect.colour) == 0, "pods that answer requests were replaced"
             self._check_drained(effect.colour, seen)
         kept = min(before.ready, effect.replicas) if before and same else 0
+        self.places[effect.colour] = min(self.places.get(effect.colour, 0), effect.replicas) if same else 0
         self.workloads[effect.colour] = Workload(
             revision=effect.revision,
             attempt=effect.attempt,
@@ -395,6 +441,8 @@ class World:
             answering=min(before.answering, effect.replicas) if before and same else 0,
             settled=False,
             total=effect.replicas,
+            unscheduled=before.unscheduled if before and same else 0,
+            shortage=before.shortage if before and same else None,
         )
 
     def _set_traffic(self, effect: fx.SetTraffic, seen: Snapshot) -> None:
@@ -460,19 +508,50 @@ class World:
             # pods that stable has lost since it was looked at are made up for by the next look
             share = replace(self, workloads=dict(seen.workloads)).share_of(colour)
             assert share <= stage.weight, f"{colour} got more than stage {stage.name} declares"
+            self._check_load(colour, seen)
             assert self.workloads[colour].answering > 0, f"{colour} got requests without a ready pod"
+
+    def _check_load(self, colour: Colour, seen: Snapshot) -> None:
+        """Where there is no room for two full copies, nobody gets more requests than ready pods carry."""
+        capacity, full = self.status.capacity, seen.spec.replicas
+        if capacity is None or capacity.plan is CapacityPlan.SURGE or splits_by_pods(self.spec):
+            return
+        missing = 1 if capacity.plan is CapacityPlan.RECREATE and self.share_of(colour) == 100 else 0
+        carried = 100 * (seen.workloads[colour].ready + missing) // full
+        assert self.share_of(colour) <= carried, f"{colour} got more than its pods carry"
 
     def _answers(self, part: ColourStatus, seen: Snapshot) -> bool:
         workload = seen.workloads.get(part.colour)
         return workload is not None and workload.answering > 0
 
     def _check_size(self, effect: fx.Effect, seen: Snapshot) -> None:
-        """Invariant 3: stable, and the version before while it is kept warm, have all the pods that were asked for."""
+        """Invariant 3: stable, and the version before while it is kept warm, have all the pods that were asked for.
+
+        Where there is no room for that, what is taken from either side is there, ready, on the other one.
+        """
         if not isinstance(effect, fx.ApplyWorkload | fx.ScaleWorkload):
             return
-        for part in (self.status.stable, self.status.previous):
-            if part and part.colour is effect.colour:
-                assert effect.replicas == seen.spec.replicas, f"{effect.colour} serves, or may have to, and was scaled"
+        status, full, before = self.status, seen.spec.replicas, seen.workloads.get(effect.colour)
+        if status.capacity is None or status.capacity.plan is CapacityPlan.SURGE:
+            for part in (status.stable, status.previous):
+                if part and part.colour is effect.colour:
+                    assert effect.replicas == full, f"{effect.colour} serves, or may have to, and was scaled"
+            return
+        if before is None or effect.replicas >= before.desired or not self._may_be_needed(effect.colour, seen):
+            return
+        other = seen.workloads.get(effect.colour.other)
+        others = other.answering if other else 0
+        enough = min(full, before.answering + others)
+        missing = 1 if status.capacity.plan is CapacityPlan.RECREATE else 0
+        left = min(before.answering, effect.replicas) + others
+        assert left >= enough - missing, f"{effect.colour} was scaled to {effect.replicas}: too few pods are left"
+
+    def _may_be_needed(self, colour: Colour, seen: Snapshot) -> bool:
+        """Whether a colour is stable, or a candidate with requests."""
+        stable, candidate = self.status.stable, self.status.candidate
+        if stable and stable.colour is colour:
+            return True
+        return candidate is not None and candidate.colour is colour and gets_requests(seen, colour)
 
 
 def _place(status: ModelRolloutStatus) -> tuple[Any, ...]:

@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from modelrollout.api.action import ActionKind
+from modelrollout.api.capacity import NoRoom
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import AttemptOutcome, Colour, ModelRolloutStatus, Phase, Verdict
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
+from modelrollout.engine.room import usable_room
 from modelrollout.engine.snapshot import Copied, Obstacle, Origin, Snapshot
 from modelrollout.engine.stages import expand
 from unit.engine.simulation import World, make_spec
@@ -46,7 +48,8 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "traffic": router,
         "strategy": strategy(preset, weights, let_in, **{key: value for key, value in step.items() if value}),
         "slos": draw(st.sampled_from([[], [slo]])),
-        "capacity": draw(st.sampled_from([{}, {"candidate": "Proportional"}])),
+        "capacity": draw(st.sampled_from([{}, {"candidate": "Proportional"}, {"candidate": "Fixed", "pods": 2}]))
+        | {"noRoom": draw(st.sampled_from(NoRoom))},
         "rollback": {"keepWarm": "10m"} | draw(st.sampled_from([{}, {"mode": "Gradual"}])),
         "service": draw(st.sampled_from([{}, {"longestAnswer": "1m"}])),
         "revisionHistoryLimit": draw(st.integers(0, 2)),
@@ -79,12 +82,18 @@ class RolloutMachine(RuleBasedStateMachine):
         plan=plans(),
         copied=st.sampled_from([None, Copied(digests={"ConfigMap/settings": "a"})]),
         desired=st.sampled_from([None, None, 0, 1, 3]),
+        more_room=st.none() | st.integers(0, 3),
+        by_quota=st.booleans(),
     )
-    def create(self, plan: dict[str, Any], copied: Copied | None, desired: int | None) -> None:
+    def create(
+        self, plan: dict[str, Any], copied: Copied | None, desired: int | None, more_room: int | None, by_quota: bool
+    ) -> None:
         """`desired` is the number of pods of the workload to move in from, if there is one."""
         self.plan = plan if desired is None else plan | MOVING_IN
         origin = None if desired is None else Origin(name="old", uid="1", desired=desired, handed_over=False)
-        self.world = World(spec=make_spec(self.version, **self.plan), copied=copied, origin=origin)
+        room = None if more_room is None else plan["replicas"] + more_room
+        spec = make_spec(self.version, **self.plan)
+        self.world = World(spec=spec, copied=copied, origin=origin, room=room, by_quota=by_quota)
         self.world.settle()
         self.ask_for("2.0.0")
 
@@ -174,6 +183,12 @@ class RolloutMachine(RuleBasedStateMachine):
         if workload:
             self.world.pods_ready(colour, min(ready, workload.desired))
 
+    @precondition(lambda self: self.world.room is not None)
+    @rule(room=st.integers(1, 12), first=st.sampled_from(Colour))
+    def room_comes_and_goes(self, room: int, first: Colour) -> None:
+        """Others come and go, and whoever asks first gets what is free."""
+        self.world.room, self.world.first_served = room, first
+
     @rule(colour=st.sampled_from(Colour))
     def restart(self, colour: Colour) -> None:
         self.world.restart(colour)
@@ -209,6 +224,14 @@ class RolloutMachine(RuleBasedStateMachine):
         self.world.pods_follow()
         self._checked(self.world.reconcile)
         self._checked(self.world.reconcile)
+
+    @rule()
+    def pods_take_turns(self) -> None:
+        """Where there is little room, a rollout goes a pod at a time."""
+        for _ in range(6):
+            self.world.now += timedelta(seconds=15)
+            self._checked(self.world.reconcile)
+            self.world.pods_follow()
 
     @rule(effects=st.integers(0, 4))
     def crash_between_effects(self, effects: int) -> None:
@@ -252,8 +275,9 @@ class RolloutMachine(RuleBasedStateMachine):
             assert entered >= left
             if self.world.status.promoting:
                 return
-            passed = stages[left + 1 : entered]
-            assert not any(stage.hold and is_reachable(spec, stage.weight) for stage in passed)
+            passed = [stage.weight for stage in stages[left + 1 : entered] if stage.hold]
+            rooms = [usable_room(spec, status) for status in (before, after)]
+            assert not any(all(is_reachable(spec, weight, room) for room in rooms) for weight in passed)
 
     def _check_silence(self, before: Any, verdict: Verdict, looking: bool) -> None:
         """Invariant 4: no evidence, no move, unless a deadline policy says so."""
@@ -344,6 +368,7 @@ class RolloutMachine(RuleBasedStateMachine):
             cohorts=dict(world.cohorts),
             asked_until=dict(world.asked_until),
             unremembered=set(world.unremembered),
+            places=dict(world.places),
             reports=dict(world.reports),
             reported=dict(world.reported),
             history={attempt: list(entries) for attempt, entries in world.history.items()},

@@ -95,7 +95,7 @@ def used(*, cluster_wide: bool, secrets: bool = False) -> Iterator[tuple[str, st
     """What the operator asks of the API server, kind by kind."""
     verbs: dict[kinds.Kind, tuple[str, ...]] = dict.fromkeys(kinds.WATCHED, ("list", "watch"))
     verbs |= dict.fromkeys(kinds.CHILDREN, ("get", "list", "watch", "create", "patch", "delete"))
-    verbs |= {kinds.MODEL_ROLLOUTS: ("get", "list", "watch", "patch"), kinds.PODS: ("list",), kinds.EVENTS: ("create",)}
+    verbs |= {kinds.MODEL_ROLLOUTS: ("get", "list", "watch", "patch"), kinds.EVENTS: ("create",)}
     verbs |= {kinds.ROLLOUT_ACTIONS: ("get", "list", "watch")}
     verbs |= {kinds.ROLLOUT_REPORTS: ("get", "list", "create", "patch", "delete")}
     for kind, wanted in verbs.items():

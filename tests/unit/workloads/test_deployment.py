@@ -208,9 +208,10 @@ def test_pods_of_an_older_template_are_never_counted_as_ready(
 def test_why_pods_cannot_be_made_is_passed_on() -> None:
     conditions = [
         {"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable", "message": "not yet"},
-        {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota: gpu"},
+        {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "violates PodSecurity"},
     ]
-    assert observe(deployment(conditions=conditions)).message == "exceeded quota: gpu"
+    seen = observe(deployment(conditions=conditions))
+    assert (seen.message, seen.shortage) == ("violates PodSecurity", None)
 
 
 def test_a_failure_that_is_over_is_not_passed_on() -> None:
