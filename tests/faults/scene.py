@@ -26,7 +26,8 @@ ERRORS = "model_errors"
 """The metric that candidates are judged by."""
 EXPORTED = "models"
 """The one target of Prometheus; its series say themselves of which model they are."""
-LEASE_SECONDS = 3
+LEASE_SECONDS = 5
+"""Short, so that stories of lost Leases are; long enough for whoever leads to renew it on a busy machine."""
 
 
 @dataclass
