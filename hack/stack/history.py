@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
+import urllib3
 from kubernetes.client import ApiClient, ApiException, CustomObjectsApi
 from kubernetes.watch import Watch
 
@@ -14,6 +15,7 @@ Object = dict[str, Any]
 
 _RENEW_SECONDS = 5
 """Length of one watch, and so the longest that its end can take, if that is asked for while one begins."""
+_SERVER_MAY_BE_BACK = 0.5
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,10 @@ class NotReachedError(AssertionError):
 
 
 class History:
-    """All states of an object, in order. Nothing is lost between two waits: they look at what came since, too."""
+    """All states of an object, in order, over restarts of the API server.
+
+    Nothing is lost between two waits: they look at what came since, too.
+    """
 
     def __init__(
         self,
@@ -132,9 +137,13 @@ class History:
             for event in self._changes.stream(ask, **self._where, **options):
                 self._note(None if event["type"] == "DELETED" else event["object"])
         except ApiException as error:
-            if error.status != 410:
+            if error.status == 410:
+                return self._list()
+            if error.status and error.status < 500:
                 raise
-            return self._list()
+            self._stopped.wait(_SERVER_MAY_BE_BACK)
+        except (urllib3.exceptions.HTTPError, OSError):
+            self._stopped.wait(_SERVER_MAY_BE_BACK)
         return str(self._changes.resource_version or version)
 
     def _note(self, found: Object | None) -> None:

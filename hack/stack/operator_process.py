@@ -111,10 +111,13 @@ class OperatorProcess:
 
 
 @contextmanager
-def running(bed: testbed.Bed, folder: Path, *options: str) -> Iterator[OperatorProcess]:
-    """An operator that is ready, with the rights of the user `operator`; killed at the end if it still runs."""
+def running(bed: testbed.Bed, folder: Path, *options: str, checkout: Path = REPOSITORY) -> Iterator[OperatorProcess]:
+    """An operator that is ready, with the rights of the user `operator`; killed at the end if it still runs.
+
+    `checkout` is the tree that its code is in.
+    """
     log = folder / f"operator-{time.monotonic_ns()}.log"
-    environment = {"KUBECONFIG": str(bed.kubeconfig_for("operator")), "PYTHONPATH": str(REPOSITORY / "operator")}
+    environment = {"KUBECONFIG": str(bed.kubeconfig_for("operator")), "PYTHONPATH": str(checkout / "operator")}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-c", _START, "--metrics-port=0", *options],

@@ -32,15 +32,19 @@ class Identity:
     boot: str
 
     def is_running(self) -> bool:
-        """Whether that very process still runs (a zombie does not)."""
+        """Whether that very process still runs.
+
+        A zombie does not, unless it has other threads: its ports are free when the last of them has ended.
+        """
         if BOOT_ID.read_text().strip() != self.boot:
             return False
+        process = Path(f"/proc/{self.pid}")
         try:
-            stat = Path(f"/proc/{self.pid}/stat").read_text()
+            now = parse_stat((process / "stat").read_text())
+            threads = len(list((process / "task").iterdir()))
         except (FileNotFoundError, ProcessLookupError):
             return False
-        now = parse_stat(stat)
-        return now.started == self.started and now.state not in "ZX"
+        return now.started == self.started and (now.state not in "ZX" or threads > 1)
 
 
 @dataclass(frozen=True)

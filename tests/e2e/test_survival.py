@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from stack import Serve
+from stack import Serve, install
 from stack.evidence import ROUTING_TAKES, by_version, describe, failed
 from stack.history import Object
 from stack.install import NAMESPACE, RELEASE
+from stack.operator_process import eventually
 from stack.served import NAME, Served, condition, status_of, steps
+from testbed import helm
 from traffic_client import Load
 
 ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "1%", "minSamples": 20}
@@ -24,6 +26,38 @@ def test_operator_killed_in_the_middle_of_a_stage(serve: Serve) -> None:
         assert not failed(answers), describe(failed(answers))
         assert stages_of(model) == ["canary-20", "canary-50", "canary-100"]
         assert model.status["stable"]["attempt"] == 2
+
+
+def test_operator_killed_again_and_again_and_the_api_server_restarted(serve: Serve) -> None:
+    with in_stage("canary-20", serve("beset", strategy=steps(20, 50, 100, hold="20s"), **SPEC)) as (model, load):
+        for _ in range(2):
+            kill_operator(model)
+            wait_for_another_leader(model)
+        model.bed.stop("kube-apiserver")
+        model.bed.start("kube-apiserver")
+        kill_operator(model)
+        model.wait_serving("1.1.0")
+        answers = load.stop()
+        assert not failed(answers), describe(failed(answers))
+        assert stages_of(model) == ["canary-20", "canary-50", "canary-100"]
+        assert timeline_of(model, attempt=2) == ["AttemptStarted", *["StageEntered"] * 3, "Promoted"]
+
+
+def test_helm_uninstall_in_the_middle_of_a_stage_and_install_again(serve: Serve) -> None:
+    with in_stage("canary-50", serve("left", strategy=steps(50, 100, hold="20s"), **SPEC)) as (model, load):
+        helm.helm(model.bed, "uninstall", RELEASE, f"--namespace={NAMESPACE}", "--wait", "--timeout=2m")
+        try:
+            uninstalled = time.time()
+            model.wait_for_requests(load, 300, sent_after=uninstalled)
+            assert model.status["stage"]["name"] == "canary-50"
+        finally:
+            installed = time.time()
+            install(model.bed)
+        model.wait_serving("1.1.0")
+        answers = load.stop()
+        assert not failed(answers), describe(failed(answers))
+        alone = by_version(answer for answer in answers if uninstalled < answer.sent_at < installed)
+        assert alone.keys() == {"1.0.0", "1.1.0"}, "both go on with what they had"
 
 
 def test_prometheus_gone_in_the_middle_of_a_stage(serve: Serve) -> None:
@@ -75,6 +109,24 @@ def kill_operator(model: Served) -> None:
     lease = model.bed.get("lease", RELEASE, f"--namespace={NAMESPACE}")
     pod = lease["spec"]["holderIdentity"].partition("_")[0]
     model.bed.kubectl("delete", "pod", pod, f"--namespace={NAMESPACE}", "--grace-period=0", "--force")
+
+
+def wait_for_another_leader(model: Served) -> None:
+    """Wait until the Lease is held by a pod that there is."""
+
+    def is_there() -> bool:
+        lease = model.bed.get("lease", RELEASE, f"--namespace={NAMESPACE}")
+        pods = model.bed.get("pods", f"--namespace={NAMESPACE}")["items"]
+        holder = lease["spec"].get("holderIdentity", "").partition("_")[0]
+        return holder in {pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]}
+
+    eventually(is_there, "another leader", seconds=60)
+
+
+def timeline_of(model: Served, *, attempt: int) -> list[str]:
+    """What the RolloutReport of an attempt says."""
+    report = model.bed.get("rolloutreport", f"{NAME}-{attempt}", f"--namespace={model.namespace}")
+    return [entry["reason"] for entry in report["status"]["timeline"]]
 
 
 def is_undecided(status: Object) -> bool:

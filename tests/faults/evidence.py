@@ -9,11 +9,11 @@ from typing import Any
 
 from faults.scene import NAME
 from faults.stories import MILLIONTH, WHOLE, End, Story
-from support.recorder import DEPLOYMENTS, EVENTS, ROLLOUTS, ROUTES, Trail
+from support.recorder import ACTIONS, DEPLOYMENTS, EVENTS, REPORTS, ROLLOUTS, ROUTES, Trail
 from support.watching import Object
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT")
-_WORDED_BY_TIME = {"message", "value", "samples", "loadSeconds"}
+_OF_THIS_RUN = {"message", "value", "samples", "loadSeconds", "uid"}
 
 
 def end_of(trail: Trail, expected: End) -> End:
@@ -26,6 +26,9 @@ def end_of(trail: Trail, expected: End) -> End:
         pods={name.removeprefix(f"{NAME}-"): one["spec"]["replicas"] for name, one in _deployments(trail).items()},
         weights=weights_of(trail.objects(ROUTES).get(NAME)),
         stages=tuple(_stages(trail)),
+        steps_back=tuple(_steps_back(trail)),
+        reports=tuple(_reports(trail)),
+        answers={name: one.get("status", {}).get("outcome", "") for name, one in trail.objects(ACTIONS).items()},
     )
     status = (rollout or {}).get("status") or {}
     if "phase" not in status:
@@ -38,6 +41,7 @@ def end_of(trail: Trail, expected: End) -> End:
         previous=_version(status.get("previous")),
         attempt=status["attempt"],
         last_revert=_revert(status.get("lastRevert")),
+        unreported=tuple(one["attempt"] for one in status["records"] if _is_unreported(one)),
         conditions={kind: conditions.get(kind, "") for kind in expected.conditions},
     )
 
@@ -55,9 +59,9 @@ def differences(trail: Trail, story: Story) -> list[str]:
 
 
 def lasting(status: Any) -> Any:
-    """A status without moments, and without texts that name some."""
+    """A status without moments, texts that name some, and what is another one each time."""
     if isinstance(status, Mapping):
-        named = {name: value for name, value in status.items() if name not in _WORDED_BY_TIME}
+        named = {name: value for name, value in status.items() if name not in _OF_THIS_RUN}
         return {name: lasting(value) for name, value in named.items() if not _MOMENT.match(str(value))}
     return [lasting(one) for one in status] if isinstance(status, list) else status
 
@@ -104,13 +108,14 @@ def _of_weights(
     if sum(now.values()) != WHOLE:
         yield f"the weights are {now}"
     stable, candidate = (status.get(part) or {} for part in ("stable", "candidate"))
-    declared = status["stage"]["weight"] if status.get("phase") == "Progressing" else 0
+    step = status.get("stage") or status.get("wayBack") or {}
+    declared = step.get("weight", 0) if status.get("phase") in ("Progressing", "Reverting") else 0
     for colour, weight in now.items():
         most = WHOLE if colour == stable.get("colour") else MILLIONTH
         if colour == candidate.get("colour"):
             most = max(declared * WHOLE // 100, MILLIONTH)
         if weight > most:
-            yield f"{colour} got {weight} where {most} was the most, in {status.get('phase')} {status.get('stage')}"
+            yield f"{colour} got {weight} where {most} was the most, in {status.get('phase')} {step}"
         ready = deployments.get(colour, {}).get("status", {}).get("readyReplicas", 0)
         if weight > max(before.get(colour, 0), MILLIONTH) and not ready:
             yield f"{colour} rose to {weight} without a ready pod"
@@ -124,11 +129,30 @@ def _of_stable(status: Object, wanted: int, deployments: Mapping[str, Object]) -
 
 def _stages(trail: Trail) -> Iterator[str]:
     """Through which stages candidates went, each once in a row."""
-    statuses = [
-        state.object.get("status", {}) for state in trail.states() if state.resource == ROLLOUTS and state.object
-    ]
-    each = [f"#{status['attempt']} {status['stage']['name']}" for status in statuses if status.get("stage")]
+    each = [f"#{status['attempt']} {status['stage']['name']}" for status in _statuses(trail) if status.get("stage")]
     return (name for name, _ in groupby(each) if not name.startswith("#1 "))
+
+
+def _steps_back(trail: Trail) -> Iterator[int]:
+    """By which steps a candidate went back, each once in a row."""
+    each = [status["wayBack"]["weight"] for status in _statuses(trail) if status.get("wayBack")]
+    return (weight for weight, _ in groupby(each))
+
+
+def _statuses(trail: Trail) -> Iterator[Object]:
+    return (state.object.get("status", {}) for state in trail.states() if state.resource == ROLLOUTS and state.object)
+
+
+def _reports(trail: Trail) -> Iterator[str]:
+    """What the RolloutReports tell, the oldest attempt first."""
+    for report in sorted(trail.objects(REPORTS).values(), key=lambda one: int(one["spec"]["attempt"])):
+        told = report["status"]
+        timeline = " ".join(entry["reason"] for entry in told["timeline"])
+        yield f"#{report['spec']['attempt']} {told['outcome']}: {timeline}"
+
+
+def _is_unreported(record: Object) -> bool:
+    return "ended" in record and record["reported"] != record["omitted"] + len(record["timeline"])
 
 
 def _deployments(trail: Trail) -> dict[str, Object]:

@@ -49,36 +49,81 @@ def points(writes: list[str]) -> list[Point]:
     ]
 
 
-class Kill:
-    """SIGKILL at one write."""
+class Crash:
+    """Something dies of one write: the operator, or who was to carry the write out."""
 
-    def __init__(self, point: Point, kill: Callable[[], None]) -> None:
-        self._point = point
-        self._kill = kill
-        self._seen = 0
+    def __init__(self, point: Point, die: Callable[[], None]) -> None:
+        self._reaches = _Counted(point)
+        self._moment = point.moment
+        self._die = die
         self.happened = threading.Event()
 
     async def __call__(self, request: Request, forward: Forward) -> Answer:
         """See `Fault`."""
-        if request.target != self._point.target:
+        if not self._reaches(request):
             return await forward()
-        self._seen += 1
-        if self._seen != self._point.ordinal:
-            return await forward()
-        if self._point.moment is Moment.AFTER:
+        if self._moment is Moment.AFTER:
             await forward()
         await asyncio.to_thread(self._do)
         raise NoAnswerError
 
     def _do(self) -> None:
-        self._kill()
+        self._die()
         self.happened.set()
+
+
+class Once:
+    """Something else than usual happens to one write."""
+
+    def __init__(self, point: Point, instead: Instead) -> None:
+        self._reaches = _Counted(point)
+        self._instead = instead
+        self.happened = threading.Event()
+
+    async def __call__(self, request: Request, forward: Forward) -> Answer:
+        """See `Fault`."""
+        if not self._reaches(request):
+            return await forward()
+        self.happened.set()
+        return await self._instead(forward)
+
+
+class FromThenOn:
+    """From one write on, something else than usual happens to all that it may happen to, until that is over."""
+
+    def __init__(self, point: Point, instead: Instead, concerns: Concerns) -> None:
+        self._reaches = _Counted(point)
+        self._instead = instead
+        self._concerns = concerns
+        self.times = 0
+        self.begun, self.over = threading.Event(), threading.Event()
+
+    async def __call__(self, request: Request, forward: Forward) -> Answer:
+        """See `Fault`."""
+        if self._reaches(request):
+            self.begun.set()
+        if not self.begun.is_set() or self.over.is_set() or not self._concerns(request):
+            return await forward()
+        self.times += 1
+        return await self._instead(forward)
+
+
+class _Counted:
+    """Tells which request is the one that a point names."""
+
+    def __init__(self, point: Point) -> None:
+        self._point = point
+        self._seen = 0
+
+    def __call__(self, request: Request) -> bool:
+        self._seen += request.target == self._point.target
+        return (request.target, self._seen) == (self._point.target, self._point.ordinal)
 
 
 class Sometimes:
     """Something else than usual happens to a share of the writes that it may happen to."""
 
-    def __init__(self, share: float, seed: int, instead: Instead, concerns: Concerns) -> None:
+    def __init__(self, share: float, seed: str, instead: Instead, concerns: Concerns) -> None:
         self._share = share
         self._chance = random.Random(seed)  # noqa: S311
         self._instead = instead
@@ -96,6 +141,11 @@ class Sometimes:
 def writes(request: Request) -> bool:
     """Everything that is written but events: those are told once, and lost when they cannot be."""
     return request.is_write and request.target != "POST events"
+
+
+def renewals(request: Request) -> bool:
+    """Writes of the Lease."""
+    return request.is_write and "leases" in request.target
 
 
 def fenced_writes(request: Request) -> bool:
@@ -133,3 +183,22 @@ async def take_long(forward: Forward) -> Answer:
     """As an admission webhook that is slow to say yes."""
     await asyncio.sleep(_SLOW)
     return await forward()
+
+
+class ArrivingLate:
+    """Writes that are carried out so many seconds late, also when whoever asked has long given up, or is dead."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self.under_way: set[asyncio.Task[Answer]] = set()
+
+    async def __call__(self, forward: Forward) -> Answer:
+        """See `Instead`."""
+        arriving = asyncio.create_task(self._arrive(forward))
+        self.under_way.add(arriving)
+        arriving.add_done_callback(self.under_way.discard)
+        return await asyncio.shield(arriving)
+
+    async def _arrive(self, forward: Forward) -> Answer:
+        await asyncio.sleep(self._seconds)
+        return await forward()

@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
-
-from kubernetes.client import CustomObjectsApi
 
 from faults.scene import ERRORS, Scene
 
@@ -29,6 +28,14 @@ class End:
     weights: Mapping[str, int]
     stages: tuple[str, ...] = ()
     """Through which the candidates went, in this order and each once."""
+    steps_back: tuple[int, ...] = ()
+    """Weights of the steps of a gradual way back."""
+    reports: tuple[str, ...]
+    """Attempt, outcome and timeline of each RolloutReport."""
+    unreported: tuple[int, ...] = ()
+    """Attempts that are over, and of which the status does not say yet that they have their reports."""
+    answers: Mapping[str, str] = field(default_factory=dict)
+    """What became of each RolloutAction."""
     conditions: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -39,10 +46,17 @@ class Story:
     name: str
     tell: Callable[[Scene], None]
     end: End
-    events: Counter[str]
+    further_events: tuple[str, ...] = ()
+    """What is told beside the entries of the reports."""
     begins_serving: bool = True
     """Whether version 1.0.0 serves before the story begins."""
     slos: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def events(self) -> Counter[str]:
+        """How often each reason is told of: once for each entry of a report."""
+        timelines = (report.partition(": ")[2].split() for report in self.end.reports)
+        return Counter(reason for timeline in timelines for reason in timeline) + Counter(self.further_events)
 
 
 def steps(*steps: tuple[int, str]) -> dict[str, Any]:
@@ -50,9 +64,10 @@ def steps(*steps: tuple[int, str]) -> dict[str, Any]:
 
 
 QUICK = steps((20, "1s"), (50, "1s"), (100, "1s"))
-_LASTING = steps((20, "1h"), (100, "1s"))
+_AT_ONCE = steps((100, "0s"))
 SLO = {"name": "errors", "query": {"value": f'{ERRORS}{{namespace="$namespace"}}'}, "limit": "0.5"}
 _CALM = {"Ready": "True", "Stalled": "False", "Progressing": "False"}
+_STALLED = {"Ready": "False", "Stalled": "True", "Progressing": "False"}
 
 
 def _serve_first(scene: Scene) -> None:
@@ -63,10 +78,11 @@ def _roll_out(scene: Scene) -> None:
     scene.rollout.apply("2.0.0", strategy=QUICK)
 
 
-def begin_stage(scene: Scene) -> None:
-    scene.rollout.apply("2.0.0", strategy=_LASTING)
+def begin_stage(scene: Scene, *, weight: int = 20, hold: str = "1h") -> None:
+    """Version 2.0.0 has its first requests."""
+    scene.rollout.apply("2.0.0", strategy=steps((weight, hold), (100, "1s")))
     scene.wait_for(
-        lambda status: status.get("stage", {}).get("name") == "canary-20" and "reachedAt" in status["stage"],
+        lambda status: status.get("stage", {}).get("name") == f"canary-{weight}" and "reachedAt" in status["stage"],
         "the first stage",
     )
 
@@ -88,11 +104,36 @@ def _supersede(scene: Scene) -> None:
 
 def _delete(scene: Scene) -> None:
     begin_stage(scene)
-    rollout = scene.rollout
-    CustomObjectsApi(scene.client).delete_namespaced_custom_object(
-        "modelrollout.io", "v1alpha1", rollout.namespace, "modelrollouts", rollout.name
-    )
+    scene.delete()
 
+
+def _promote(scene: Scene) -> None:
+    begin_stage(scene)
+    scene.ask("Promote")
+
+
+def _go_back_gradually(scene: Scene, *, hold: str = "1s") -> None:
+    """Somebody aborts at 60 per cent, and has the requests go back by steps."""
+    scene.rollout.apply("1.0.0", rollback={"hold": hold})
+    begin_stage(scene, weight=60)
+    scene.ask("Abort", mode="Gradual")
+
+
+def _redeploy(scene: Scene) -> None:
+    for attempt, version in ((2, "2.0.0"), (3, "3.0.0")):
+        scene.rollout.apply(version, strategy=_AT_ONCE)
+        scene.wait_for(
+            lambda status, attempt=attempt: (  # type: ignore[misc]
+                (status["phase"], status.get("stable", {}).get("attempt")) == ("Idle", attempt)
+            ),
+            f"version {version} to serve",
+        )
+    scene.ask("Revert", to="1.0.0")
+
+
+_BROUGHT_FIRST = "#1 Promoted: AttemptStarted Promoted"
+_ON_TRIAL = "AttemptStarted StageEntered"
+_TAKEN_BACK = "Reverting Reverted"
 
 FIRST = Story(
     name="first",
@@ -104,10 +145,11 @@ FIRST = Story(
         attempt=1,
         pods={"blue": 2},
         weights={"blue": WHOLE, "green": 0},
+        reports=(_BROUGHT_FIRST,),
         conditions=_CALM,
     ),
-    events=Counter(["AttemptStarted", "Promoted"]),
 )
+QUIET = replace(FIRST, name="quiet", begins_serving=True, tell=lambda _: None)
 PROMOTED = Story(
     name="promoted",
     tell=_roll_out,
@@ -119,9 +161,20 @@ PROMOTED = Story(
         pods={"blue": 2, "green": 2},
         weights={"blue": MILLIONTH, "green": WHOLE - MILLIONTH},
         stages=("#2 canary-20", "#2 canary-50", "#2 canary-100"),
+        reports=(_BROUGHT_FIRST, f"#2 Promoted: {_ON_TRIAL} StageEntered StageEntered Promoted"),
         conditions=_CALM,
     ),
-    events=Counter(["AttemptStarted", "Promoted"]) + Counter(StageEntered=3),
+)
+JUDGED = replace(
+    PROMOTED,
+    name="judged",
+    tell=partial(begin_stage, hold="8s"),
+    slos=(SLO,),
+    end=replace(
+        PROMOTED.end,
+        stages=("#2 canary-20", "#2 canary-100"),
+        reports=(_BROUGHT_FIRST, f"#2 Promoted: {_ON_TRIAL} StageEntered Promoted"),
+    ),
 )
 REVERTED = Story(
     name="reverted",
@@ -135,9 +188,9 @@ REVERTED = Story(
         pods={"blue": 2, "green": 0},
         weights={"blue": WHOLE, "green": 0},
         stages=("#2 canary-20",),
-        conditions={"Ready": "False", "Stalled": "True", "Progressing": "False"},
+        reports=(_BROUGHT_FIRST, f"#2 Reverted: {_ON_TRIAL} AboveLimit {_TAKEN_BACK}"),
+        conditions=_STALLED,
     ),
-    events=Counter(["AttemptStarted", "StageEntered", "AboveLimit", "Reverting", "Reverted"]),
 )
 ABORTED = Story(
     name="aborted",
@@ -150,10 +203,28 @@ ABORTED = Story(
         pods={"blue": 2, "green": 0},
         weights={"blue": WHOLE, "green": 0},
         stages=("#2 canary-20",),
+        reports=(_BROUGHT_FIRST, f"#2 Aborted: {_ON_TRIAL} {_TAKEN_BACK}"),
         conditions=_CALM,
     ),
-    events=Counter(["AttemptStarted", "StageEntered", "Reverting", "Reverted"]),
 )
+GRADUAL = Story(
+    name="gradual",
+    tell=_go_back_gradually,
+    end=End(
+        phase="Reverted",
+        stable="blue 1.0.0 #1",
+        attempt=2,
+        last_revert="2.0.0 #2 AbortRequested at canary-60",
+        pods={"blue": 2, "green": 0},
+        weights={"blue": WHOLE, "green": 0},
+        stages=("#2 canary-60",),
+        steps_back=(50, 25),
+        reports=(_BROUGHT_FIRST, f"#2 Aborted: {_ON_TRIAL} ActionApplied {_TAKEN_BACK}"),
+        answers={"abort": "Applied"},
+        conditions=_STALLED,
+    ),
+)
+GOING_BACK = replace(GRADUAL, name="going back", tell=partial(_go_back_gradually, hold="20s"))
 SUPERSEDED = Story(
     name="superseded",
     tell=_supersede,
@@ -165,9 +236,13 @@ SUPERSEDED = Story(
         pods={"blue": 2, "green": 2},
         weights={"blue": MILLIONTH, "green": WHOLE - MILLIONTH},
         stages=("#2 canary-20", "#3 canary-20", "#3 canary-50", "#3 canary-100"),
+        reports=(
+            _BROUGHT_FIRST,
+            f"#2 Superseded: {_ON_TRIAL} {_TAKEN_BACK}",
+            f"#3 Promoted: {_ON_TRIAL} StageEntered StageEntered Promoted",
+        ),
         conditions=_CALM,
     ),
-    events=Counter(["Reverting", "Reverted", "Promoted"]) + Counter(AttemptStarted=2, StageEntered=4),
 )
 DELETED = Story(
     name="deleted",
@@ -179,8 +254,46 @@ DELETED = Story(
         pods={"blue": 2},
         weights={"blue": WHOLE, "green": 0},
         stages=("#2 canary-20",),
+        reports=(_BROUGHT_FIRST, f"#2 Deleted: {_ON_TRIAL} {_TAKEN_BACK}"),
     ),
-    events=Counter(["AttemptStarted", "StageEntered", "Reverting", "Reverted"]),
+)
+ASKED = Story(
+    name="asked",
+    tell=_promote,
+    end=End(
+        phase="Idle",
+        stable="green 2.0.0 #2",
+        previous="blue 1.0.0 #1",
+        attempt=2,
+        pods={"blue": 2, "green": 2},
+        weights={"blue": MILLIONTH, "green": WHOLE - MILLIONTH},
+        stages=("#2 canary-20", "#2 canary-100"),
+        reports=(_BROUGHT_FIRST, f"#2 Promoted: {_ON_TRIAL} ActionApplied StageEntered Promoted"),
+        answers={"promote": "Applied"},
+        conditions=_CALM,
+    ),
+)
+REDEPLOYED = Story(
+    name="redeployed",
+    tell=_redeploy,
+    end=End(
+        phase="Idle",
+        stable="green 1.0.0 #4",
+        previous="blue 3.0.0 #3",
+        attempt=4,
+        pods={"blue": 2, "green": 2},
+        weights={"blue": MILLIONTH, "green": WHOLE - MILLIONTH},
+        stages=("#2 canary-100", "#3 canary-100", "#4 canary-100"),
+        reports=(_BROUGHT_FIRST, *(f"#{attempt} Promoted: {_ON_TRIAL} Promoted" for attempt in (2, 3, 4))),
+        answers={"revert": "Applied"},
+        conditions=_CALM,
+    ),
+    further_events=("ActionApplied",),
 )
 
-STORIES = (FIRST, PROMOTED, REVERTED, ABORTED, SUPERSEDED, DELETED)
+STORIES = (FIRST, PROMOTED, REVERTED, ABORTED, GRADUAL, SUPERSEDED, DELETED, ASKED, REDEPLOYED)
+
+
+def named(story: Story) -> str:
+    """Its name, for the id of a test."""
+    return story.name

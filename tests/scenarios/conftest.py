@@ -5,25 +5,24 @@ with the first test, a few dozen at once, and each test waits for the end of its
 """
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 import pytest
-from kubernetes.client import ApiClient, Configuration, CoreV1Api, V1Namespace, V1ObjectMeta
-from kubernetes.config import new_client_from_config
+from kubernetes.client import ApiClient, CoreV1Api, V1Namespace, V1ObjectMeta
 
 import testbed
 from cluster.gateway_controller import accepting_routes
 from scenarios.story import GATEWAYS, Story
 from stack.exporter import Exporter
 from stack.operator_process import OperatorProcess, grant, running
-from support.light_bed import light_bed
+from support.light_bed import light_bed, many_connections
 from support.terminal import Shown
+from support.together import Endings, begun, chosen
 
 TOLD_AT_ONCE = 24
 
 Beginning = Callable[[], AbstractContextManager[Story]]
-Endings = dict[str, Future[None]]
 
 
 @pytest.fixture(scope="session")
@@ -37,11 +36,7 @@ def bed(shown: Shown) -> Iterator[testbed.Bed]:
 @pytest.fixture(scope="session")
 def client(bed: testbed.Bed) -> Iterator[ApiClient]:
     """The official client, as administrator, with a connection for each watch and each story."""
-    configuration = Configuration()
-    configuration.connection_pool_maxsize = 4 * TOLD_AT_ONCE
-    with new_client_from_config(str(bed.kubeconfig), client_configuration=configuration) as client:
-        # It reads the environment for each call, which pytest writes at the same time; these credentials never change.
-        client.configuration.refresh_api_key_hook = None
+    with many_connections(bed, 4 * TOLD_AT_ONCE) as client:
         yield client
 
 
@@ -89,31 +84,24 @@ def begin(
 @pytest.fixture(scope="session")
 def endings(request: pytest.FixtureRequest, begin: Beginning) -> Iterator[Endings]:
     """Every story that was chosen, begun, by its test's id."""
-    chosen = [item for item in request.session.items if isinstance(item, pytest.Function) and _is_story(item)]
-    threads = ThreadPoolExecutor(TOLD_AT_ONCE, thread_name_prefix="story")
-    yield {item.nodeid: threads.submit(_tell, item, begin) for item in chosen}
-    threads.shutdown(cancel_futures=True)
+
+    def tell(test: Callable[..., None], parameters: dict[str, Any]) -> None:
+        with begin() as story:
+            test(story=story, **parameters)
+
+    with begun(chosen(request.session, "story"), tell, at_once=TOLD_AT_ONCE) as endings:
+        yield endings
 
 
 @pytest.fixture
 def story(endings: Endings) -> None:
-    """The story itself is made when it is told, by `_tell`."""
+    """The story itself is made when it is told, by `endings`."""
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """A test is as good as the story that it tells."""
-    if not _is_story(pyfuncitem):
+    if "story" not in pyfuncitem.fixturenames:
         return None
     pyfuncitem.funcargs["endings"][pyfuncitem.nodeid].result()
     return True
-
-
-def _is_story(item: pytest.Function) -> bool:
-    return "story" in item.fixturenames
-
-
-def _tell(item: pytest.Function, begin: Beginning) -> None:
-    parameters = item.callspec.params if hasattr(item, "callspec") else {}
-    with begin() as story:
-        item.obj(story=story, **parameters)

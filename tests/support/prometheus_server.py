@@ -134,6 +134,11 @@ class PrometheusServer:
                 raise AssertionError(f"Prometheus does not start: {(self._folder / 'prometheus.log').read_text()}")
             time.sleep(0.05)
 
+    def knows(self, series: str) -> bool:
+        """Whether it has scraped a series by now."""
+        answer = httpx.get(f"{self.url}/api/v1/query", params={"query": series}, trust_env=False, timeout=10)
+        return bool(answer.raise_for_status().json()["data"]["result"])
+
     def kill(self) -> None:
         """End it as a crash would."""
         if self._process:

@@ -17,7 +17,9 @@ ROLLOUTS = Resource("modelrollout.io", "v1alpha1", "modelrollouts")
 ROUTES = Resource("gateway.networking.k8s.io", "v1", "httproutes")
 DEPLOYMENTS = Resource("apps", "v1", "deployments")
 EVENTS = Resource("events.k8s.io", "v1", "events")
-_RECORDED = (ROLLOUTS, ROUTES, DEPLOYMENTS, EVENTS)
+REPORTS = Resource("modelrollout.io", "v1alpha1", "rolloutreports")
+ACTIONS = Resource("modelrollout.io", "v1alpha1", "rolloutactions")
+_RECORDED = (ROLLOUTS, ROUTES, DEPLOYMENTS, EVENTS, REPORTS, ACTIONS)
 
 
 class State(NamedTuple):

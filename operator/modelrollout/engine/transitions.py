@@ -199,11 +199,17 @@ def revert(
 
 
 def step_back(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> WayBackStatus | None:
-    """The next step down from what the candidate has; None when that is nothing, or the router has no weights."""
+    """The next step down, never above what the candidate has; None when that is nothing, or the router has no weights.
+
+    It is the next one to what the status says. The route, which is written first, may be there already: a crash in
+    between must not pass a step over.
+    """
     if splits_by_pods(snapshot.spec):
         return None
-    share = route_share(snapshot, candidate.colour)
-    weight = next((step for step in _STEPS_BACK if step < round(share)), None)
+    status, share = snapshot.status, round(route_share(snapshot, candidate.colour))
+    given = status.way_back or status.stage
+    below = given.weight if given else 100
+    weight = next((step for step in _STEPS_BACK if step < below and step <= share), None)
     return WayBackStatus(weight=weight, entered_at=now) if weight else None
 
 

@@ -304,6 +304,19 @@ class TestGradualWaysBack:
         assert world.share_of(Colour.GREEN) == 25
         assert world.status.weights.declared == 25
 
+    def test_a_crash_between_the_route_and_the_status_passes_no_step_over(self) -> None:
+        world = promoted(**self.GRADUAL)
+        world.ask("Revert")
+        steps = []
+        for _ in range(20):
+            world.reconcile(crash_after=1)
+            world.settle()
+            if world.status.way_back:
+                steps.append(world.status.way_back.weight)
+            world.now += MINUTE
+        assert list(dict.fromkeys(steps)) == [75, 50, 25]
+        assert world.share_of(Colour.GREEN) == 0
+
     def test_a_breach_on_the_way_takes_the_rest_back_at_once(self) -> None:
         world = promoted(**self.GRADUAL)
         applied(world, "Revert")

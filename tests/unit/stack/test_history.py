@@ -21,13 +21,24 @@ CHANGED = {"metadata": {"name": "digits", "resourceVersion": "8"}, "spec": {}}
 
 
 class ApiServer(BaseHTTPRequestHandler):
-    """Has one object, which changes once; a watch stays open for as long as it may. `broken` has neither."""
+    """Has one object, which changes once; a watch stays open for as long as it may.
+
+    `broken` has neither. `restarted` answers the first watch with an error, and drops the second.
+    """
 
     protocol_version = "HTTP/1.1"
+    watches_of_restarted = 0
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        self.send_response(500 if "broken" in url.path else 200)
+        status = 500 if "broken" in url.path else 200
+        if "restarted" in url.path and "watch=" in url.query:
+            ApiServer.watches_of_restarted += 1
+            if ApiServer.watches_of_restarted == 2:
+                self.close_connection = True
+                return
+            status = 503 if ApiServer.watches_of_restarted == 1 else 200
+        self.send_response(status)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         if "watch=" not in url.query:
@@ -96,6 +107,13 @@ def test_its_end_is_waited_for_and_is_no_failure(client: ApiClient) -> None:
     assert time.monotonic() - began < 2, "a watch lasts 5 s"
     assert "watch of httproutes/digits" not in {thread.name for thread in threading.enumerate()}
     route.check()
+
+
+def test_it_goes_on_when_the_api_server_is_back(client: ApiClient) -> None:
+    with history(client, "restarted") as route:
+        route.wait(lambda found: found == CHANGED, what="the change", timeout=10)
+        assert [state.object for state in route.states] == [ROUTE, CHANGED]
+        route.check()
 
 
 def test_waiting_for_a_watch_that_failed_ends_at_once(client: ApiClient) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,6 +34,27 @@ def test_it_is_known_to_have_died(daemon: Daemon) -> None:
     daemon.start(["sh", "-c", "echo farewell; exit 1"])
     wait_until(lambda: not daemon.is_running(), what="its end", timeout=5)
     assert daemon.log.read_text() == "farewell\n"
+
+
+def test_it_runs_until_the_last_of_its_threads_has_ended(daemon: Daemon) -> None:
+    """Until then its ports are taken, and it cannot be started again."""
+    daemon.start([sys.executable, "-c", _FIRST_THREAD_ENDS])
+    wait_until(lambda: _state_of(daemon) == "Z", what="the end of its first thread", timeout=10)
+    assert daemon.is_running()
+    daemon.stop()
+    assert not daemon.is_running()
+
+
+_FIRST_THREAD_ENDS = """
+import ctypes, threading, time
+threading.Thread(target=time.sleep, args=(60,)).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+def _state_of(daemon: Daemon) -> str:
+    identity = daemon.identity()
+    return parse_stat(Path(f"/proc/{identity.pid}/stat").read_text()).state if identity else ""
 
 
 def test_it_is_given_time_to_end_and_then_killed(daemon: Daemon) -> None:

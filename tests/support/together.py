@@ -1,0 +1,30 @@
+"""Tests that are begun all at once, because each of them spends its time waiting; each then stands for how it ended."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+Endings = dict[str, Future[None]]
+"""By the id of a test: how it ends."""
+
+
+def chosen(session: pytest.Session, fixture: str) -> list[pytest.Function]:
+    """The tests of this session that ask for a fixture."""
+    return [item for item in session.items if isinstance(item, pytest.Function) and fixture in item.fixturenames]
+
+
+@contextmanager
+def begun(
+    tests: list[pytest.Function], run: Callable[[Callable[..., None], dict[str, Any]], None], *, at_once: int
+) -> Iterator[Endings]:
+    """Run tests in threads, so many at once; `run` is called with each test's function and its parameters."""
+    threads = ThreadPoolExecutor(at_once, thread_name_prefix="story")
+    yield {test.nodeid: threads.submit(run, test.obj, _parameters_of(test)) for test in tests}
+    threads.shutdown(cancel_futures=True)
+
+
+def _parameters_of(test: pytest.Function) -> dict[str, Any]:
+    return dict(test.callspec.params) if hasattr(test, "callspec") else {}
