@@ -155,6 +155,10 @@ class CapacityStatus(ApiModel):
     since: datetime | None = Field(
         description="When the step began; the progress deadline counts from here.", default=None
     )
+    emptied_at: datetime | None = Field(
+        description="Since when stable gets no requests; its last pod stays until it has finished its answers.",
+        default=None,
+    )
     revert_capacity: int = Field(
         description="Per cent of spec.replicas with which stable (after a promotion: the version before) could take "
         "all requests back at once. The rest follows as its pods get ready.",

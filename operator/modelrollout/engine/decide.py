@@ -18,7 +18,7 @@ from modelrollout.engine.progressing import progressing
 from modelrollout.engine.records import recorded, reports, reports_noted
 from modelrollout.engine.reverting import reverting
 from modelrollout.engine.room import note_room, plan_due, plan_for_shortage, with_revert_capacity
-from modelrollout.engine.sizing import with_step
+from modelrollout.engine.sizing import drain_due, with_step
 from modelrollout.engine.slos import judged_stage
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import note_pause, tell_pause
@@ -49,7 +49,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     return Decision(
         # last of all: what the API server has against these must not keep anything else from being done
         effects=(*effects, ApplyBudgets(), *([] if snapshot.deleting else hand_over(snapshot, status, effects))),
-        wake_at=min(filter(None, (_wake_at(move, now), plan_due(snapshot, now))), default=None),
+        wake_at=_first(_wake_at(move, now), plan_due(snapshot, now), drain_due(snapshot.spec, status, now)),
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,
     )
@@ -106,7 +106,11 @@ def _wake_at(move: Move, now: datetime) -> datetime | None:
     left_at = move.status.left_at
     out_at = left_at + ROUTE_SETTLES if left_at and now < left_at + ROUTE_SETTLES else None
     due = move.waiting.until if move.waiting else None
-    return min(filter(None, (out_at, due)), default=None)
+    return _first(out_at, due)
+
+
+def _first(*moments: datetime | None) -> datetime | None:
+    return min(filter(None, moments), default=None)
 
 
 def _with_own_obstacles(snapshot: Snapshot) -> Snapshot:

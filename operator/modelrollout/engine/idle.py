@@ -20,9 +20,7 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
     status = snapshot.status
     if status.stable is None and (serving := serving_colour(snapshot)):
         return adopt(snapshot, serving, now)
-    kept = kept_warm(snapshot.spec, status)
-    has_no_room = kept == 0 and draining(snapshot, now) is None
-    if status.previous and (now >= cold_at(snapshot.spec, status.previous) or has_no_room):
+    if status.previous and now >= _leaves_at(snapshot, status.previous):
         return _park(status, status.previous)
     target = wanted(snapshot)
     if target.trouble is not None:
@@ -39,8 +37,9 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
         return stays(status, Reason.KILLED, message, needs_person=True)
     if paused := paused_by(snapshot):
         return stays(status, Reason.PAUSED, f"{paused}; version {target.version} starts afterwards")
-    is_whole = kept == snapshot.spec.replicas and status.previous and status.previous.colour in snapshot.workloads
-    if is_whole and status.previous and status.previous.revision == target.revision:
+    is_whole = kept_warm(snapshot.spec, status) == snapshot.spec.replicas
+    is_there = status.previous and status.previous.colour in snapshot.workloads
+    if is_whole and is_there and status.previous and status.previous.revision == target.revision:
         return _return_to(status.previous, snapshot, now)
     return draining(snapshot, now) or start_attempt(snapshot, now)
 
@@ -60,7 +59,7 @@ def _not_described(snapshot: Snapshot, trouble: str) -> Move:
     status = snapshot.status
     if not trouble:
         return Move(status=status)
-    until = cold_at(snapshot.spec, status.previous) if status.previous else None
+    until = _leaves_at(snapshot, status.previous) if status.previous else None
     reason = Reason.CONFIGURATION_MISSING if snapshot.spec.template else Reason.WORKLOAD_UNUSABLE
     return stays(status, reason, trouble, until=until, needs_person=True)
 
@@ -71,14 +70,22 @@ def _settle(snapshot: Snapshot) -> Move:
     if status.last_revert:
         status = evolve(status, last_revert=evolve(status.last_revert, fingerprint=""))
     pinned, previous = status.pinned, status.previous
-    until = cold_at(snapshot.spec, previous) if previous else None
+    until = _leaves_at(snapshot, previous) if previous else None
     if pinned:
         message = f"{pinned.by} went back to version {pinned.version}; it stays until the spec changes"
         return stays(status, Reason.PINNED, message, until=until)
     if previous is None or until is None:
         return Move(status=status)
-    message = f"version {previous.version} stays warm in {previous.colour} until {stamp(until)}"
+    does = "stays warm" if kept_warm(snapshot.spec, status) else "finishes its answers"
+    message = f"version {previous.version} {does} in {previous.colour} until {stamp(until)}"
     return stays(status, Reason.SERVING, message, until=until)
+
+
+def _leaves_at(snapshot: Snapshot, previous: ColourStatus) -> datetime:
+    """When the version before may go: where there is no room for it, as soon as it has finished its answers."""
+    if kept_warm(snapshot.spec, snapshot.status):
+        return cold_at(snapshot.spec, previous)
+    return previous.since + drain_time(snapshot.spec)
 
 
 def _park(status: ModelRolloutStatus, previous: ColourStatus) -> Move:

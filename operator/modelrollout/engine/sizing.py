@@ -12,6 +12,7 @@ from datetime import datetime
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase
 from modelrollout.engine.capacity import ROUTE_SETTLES, candidate_replicas, carried, splits_by_pods
+from modelrollout.engine.draining import drain_time
 from modelrollout.engine.move import (
     answering_pods,
     evolve,
@@ -69,7 +70,7 @@ class Fit:
             seen = own_workload(self.snapshot, self.stable)
             return max(full, seen.desired if seen else 0)
         given_up = self._taken_over + (0 if self._is_held_up else self._spare)
-        least = max(full - given_up, 1 if self._share < 100 and full > 1 else 0)
+        least = max(full - given_up, 0 if self._is_drained or full == 1 else 1)
         return min(max(self.room - max(self._wanted, self._kept), least), full)
 
     @property
@@ -146,6 +147,13 @@ class Fit:
         return first_replicas(self._spec, self._status)
 
     @property
+    def _is_drained(self) -> bool:
+        """Whether stable gets no requests any more, and has finished its answers."""
+        capacity = self._status.capacity
+        emptied_at = capacity.emptied_at if capacity and self._share >= 100 else None
+        return emptied_at is not None and self.now >= emptied_at + drain_time(self._spec)
+
+    @property
     def _taken_over(self) -> int:
         """Ready pods of the candidate that have as many requests as that many pods of stable would have."""
         ready = ready_pods(self.snapshot, self.candidate)
@@ -209,5 +217,15 @@ def with_step(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> 
     fitted, capacity = fit(snapshot, status, now), status.capacity
     if fitted is None or capacity is None or status.phase is Phase.REVERTING:
         return status
+    serves_all = route_share(snapshot, fitted.candidate.colour) >= 100
+    capacity = evolve(capacity, emptied_at=(capacity.emptied_at or now) if serves_all else None)
     pods = fitted.candidate_pods
-    return status if capacity.pods == pods else evolve(status, capacity=evolve(capacity, pods=pods, since=now))
+    begun = {} if capacity.pods == pods else {"pods": pods, "since": now}
+    return evolve(status, capacity=evolve(capacity, **begun))
+
+
+def drain_due(spec: ModelRolloutSpec, status: ModelRolloutStatus, now: datetime) -> datetime | None:
+    """When a stable version without requests will have finished its answers, so that its last pod makes room."""
+    emptied_at = status.capacity.emptied_at if status.capacity and status.candidate else None
+    drained_at = emptied_at + drain_time(spec) if emptied_at else now
+    return drained_at if drained_at > now else None

@@ -417,8 +417,11 @@ class World:
         if effect.recorded is None:
             version = self.spec.model.version
         else:
-            own = self.recorded.get(effect.attempt)
-            version = (own or self.recorded[effect.recorded]).version
+            record = self.recorded.get(effect.attempt) or self.recorded.get(effect.recorded)
+            if record is None:
+                assert effect.recorded in seen.recorded, "what nobody has seen cannot be gone back to"
+                raise ConflictError
+            version = record.version
         record = Recorded(revision=effect.revision, version=version)
         known_as = self.recorded.setdefault(effect.attempt, record)
         assert known_as.revision == effect.revision, "the number of an attempt was given twice"
@@ -430,6 +433,8 @@ class World:
         if known and known.answering and not same:
             assert self.share_of(effect.colour) == 0, "pods that answer requests were replaced"
             self._check_drained(effect.colour, seen)
+        if not same:
+            self.asked_until.pop(effect.colour, None)
         kept = min(before.ready, effect.replicas) if before and same else 0
         self.places[effect.colour] = min(self.places.get(effect.colour, 0), effect.replicas) if same else 0
         self.workloads[effect.colour] = Workload(
