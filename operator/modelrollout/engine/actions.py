@@ -18,7 +18,7 @@ from modelrollout.api.status import (
 from modelrollout.engine.capacity import splits_by_pods
 from modelrollout.engine.effects import AnswerAction, Emit
 from modelrollout.engine.gates import UNGUARDED
-from modelrollout.engine.move import Move, evolve, is_ready, normal, serving_colour, warning
+from modelrollout.engine.move import Move, evolve, is_ready, normal, warning
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import at_once
 from modelrollout.engine.room import kept_warm
@@ -52,13 +52,8 @@ _Verb = Callable[[Snapshot, RolloutActionSpec, datetime], _Answer]
 
 
 def hear(snapshot: Snapshot, now: datetime) -> Move | None:
-    """Carry out, or refuse, the oldest action that was not heard yet; None when there is none.
-
-    After a status was lost nobody is heard before it is known again what serves.
-    """
+    """Carry out, or refuse, the oldest action that was not heard yet; None when there is none."""
     status = snapshot.status
-    if status.stable is None and status.candidate is None and serving_colour(snapshot):
-        return None
     heard = {record.uid for record in status.actions}
     asked = next((one for one in snapshot.actions if one.uid not in heard), None)
     kept = _kept(snapshot, now)
@@ -79,6 +74,14 @@ def hear(snapshot: Snapshot, now: datetime) -> Move | None:
     after = answer.status if isinstance(answer, _Applied) else status
     further = answer.events if isinstance(answer, _Applied) else ()
     return Move(status=evolve(after, actions=[*kept, record]), events=(_told(asked, answer), *further), moved=True)
+
+
+def heard_at(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> datetime | None:
+    """When there is room again to hear those who were not heard for want of it."""
+    heard = {record.uid for record in status.actions}
+    is_waited_for = any(asked.uid not in heard for asked in snapshot.actions)
+    forgotten_at = (record.at + REMEMBERED_FOR for record in status.actions if is_waited_for)
+    return min((moment for moment in forgotten_at if moment > now), default=None)
 
 
 def answers(snapshot: Snapshot, status: ModelRolloutStatus) -> list[AnswerAction]:

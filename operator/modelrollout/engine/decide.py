@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import datetime
 
-from modelrollout.api.status import ModelRolloutStatus, Phase
-from modelrollout.engine.actions import answers, hear
+from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
+from modelrollout.engine.actions import answers, hear, heard_at
 from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.conditions import report
 from modelrollout.engine.deleting import deleting, drains_first, taking_back
@@ -12,7 +12,7 @@ from modelrollout.engine.effects import AddFinalizer, ApplyBudgets, Decision, Ef
 from modelrollout.engine.handing_over import hand_over, note
 from modelrollout.engine.history import with_history
 from modelrollout.engine.idle import idle
-from modelrollout.engine.move import Move
+from modelrollout.engine.move import Move, serving_colour
 from modelrollout.engine.preparing import preparing, unreachable_obstacle
 from modelrollout.engine.progressing import progressing
 from modelrollout.engine.records import recorded, reports, reports_noted
@@ -21,7 +21,7 @@ from modelrollout.engine.room import note_room, plan_due, plan_for_shortage, wit
 from modelrollout.engine.sizing import drain_due, with_step
 from modelrollout.engine.slos import judged_stage
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.transitions import note_pause, tell_pause
+from modelrollout.engine.transitions import adopt, note_pause, tell_pause
 from modelrollout.engine.wanted import follow_spec
 from modelrollout.engine.world import effects_for
 
@@ -49,7 +49,12 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
     return Decision(
         # last of all: what the API server has against these must not keep anything else from being done
         effects=(*effects, ApplyBudgets(), *([] if snapshot.deleting else hand_over(snapshot, status, effects))),
-        wake_at=_first(_wake_at(move, now), plan_due(snapshot, now), drain_due(snapshot.spec, status, now)),
+        wake_at=_first(
+            _wake_at(move, now),
+            plan_due(snapshot, now),
+            drain_due(snapshot.spec, status, now),
+            heard_at(snapshot, status, now),
+        ),
         watch=_watch(status),
         preflight=status.phase is Phase.PREPARING,
     )
@@ -87,6 +92,8 @@ def _move(snapshot: Snapshot, now: datetime) -> Move:
     status = snapshot.status
     if snapshot.deleting:
         return taking_back(snapshot, now)
+    if serving := _unknown_to(snapshot):
+        return adopt(snapshot, serving, now)
     if heard := hear(snapshot, now) or tell_pause(snapshot) or note(snapshot, now):
         return heard
     if planned := plan_for_shortage(snapshot, now):
@@ -99,6 +106,18 @@ def _move(snapshot: Snapshot, now: datetime) -> Move:
         case Phase.REVERTING if status.candidate:
             return reverting(snapshot, status.candidate, now)
     return idle(snapshot, now)
+
+
+def _unknown_to(snapshot: Snapshot) -> Colour | None:
+    """The colour that serves where no version is known to: the ModelRollout was made anew, or its status was lost.
+
+    Its pods may have answered again only after an attempt had begun without it.
+    """
+    status, serving = snapshot.status, serving_colour(snapshot)
+    if status.stable or serving is None:
+        return None
+    is_on_trial = status.candidate and status.candidate.attempt == snapshot.workloads[serving].attempt
+    return None if is_on_trial else serving
 
 
 def _wake_at(move: Move, now: datetime) -> datetime | None:

@@ -6,20 +6,18 @@ from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import Retry
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, RevertStatus
 from modelrollout.engine.draining import cold_at, drain_time
-from modelrollout.engine.move import Move, evolve, is_ready, normal, paused_by, serving_colour, stamp, stays
+from modelrollout.engine.move import Move, evolve, is_ready, normal, paused_by, stamp, stays
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.room import kept_warm
 from modelrollout.engine.slos import clear_verdicts
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.transitions import adopt, restore, start_attempt
+from modelrollout.engine.transitions import restore, start_attempt
 from modelrollout.engine.wanted import fingerprint, wanted
 
 
 def idle(snapshot: Snapshot, now: datetime) -> Move:
     """Start what the spec asks for, unless it is what serves already or what failed just now."""
     status = snapshot.status
-    if status.stable is None and (serving := serving_colour(snapshot)):
-        return adopt(snapshot, serving, now)
     if status.previous and now >= _leaves_at(snapshot, status.previous):
         return _park(status, status.previous)
     target = wanted(snapshot)

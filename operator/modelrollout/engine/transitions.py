@@ -89,7 +89,8 @@ def adopt(snapshot: Snapshot, colour: Colour, now: datetime) -> Move:
         since=now,
         warm=True,
     )
-    adopted = evolve(snapshot.status, stable=stable, attempt=last_attempt(snapshot))
+    found = {"phase": Phase.IDLE, "stable": stable, "candidate": None, "attempt": last_attempt(snapshot)}
+    adopted = evolve(snapshot.status, **found)
     message = f"Version {stable.version} serves from {colour} already"
     return Move(status=adopted, events=(normal(Reason.ADOPTED, message),), moved=True)
 

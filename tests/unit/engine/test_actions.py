@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import pytest
 
 from modelrollout.api.action import ActionOutcome
-from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, Verdict
+from modelrollout.api.status import MOST_ACTIONS, Colour, ModelRolloutStatus, Phase, Verdict
 from modelrollout.engine import effects as fx
 from modelrollout.engine.actions import REMEMBERED_FOR
 from unit.engine.simulation import START, World, make_spec
@@ -90,11 +90,33 @@ def test_an_action_for_another_attempt_is_refused_but_for_the_kill_switch() -> N
     applied(world, "Kill", attempt=1)
 
 
+def test_who_asks_when_there_is_no_room_for_more_records_is_heard_once_there_is() -> None:
+    world = in_stage("canary-10")
+    for _ in range(MOST_ACTIONS + 1):
+        world.ask("Pause")
+    assert (world.settle().wake_at, len(world.asked)) == (world.now + REMEMBERED_FOR, 1)
+    world.now += REMEMBERED_FOR
+    world.settle()
+    assert not world.asked
+
+
 def test_nobody_is_heard_before_it_is_known_what_serves() -> None:
     world = serving()
     world.status, world.status_version = ModelRolloutStatus(), world.status_version + 1
     assert "the newest one is 1" in refused(world, "Promote", attempt=0)
     assert reasons(world)[-2:] == ["Adopted", "ActionRefused"]
+
+
+def test_what_serves_is_found_again_where_its_pods_were_away_when_the_status_was_lost() -> None:
+    world = serving()
+    world.status, world.status_version = ModelRolloutStatus(), world.status_version + 1
+    world.pods_ready(Colour.BLUE, 0)
+    world.reconcile(crash_after=1)
+    assert world.status.candidate
+    world.pods_ready(Colour.BLUE, 4)
+    world.settle()
+    assert world.status.stable
+    assert (world.status.stable.attempt, world.status.candidate, world.status.phase) == (1, None, Phase.IDLE)
 
 
 class TestPausing:

@@ -295,7 +295,7 @@ class RolloutMachine(RuleBasedStateMachine):
         onwards = (ActionKind.ADVANCE, ActionKind.PROMOTE)
         asked = any(one.action in onwards and one.at >= stage.entered_at for one in after.actions) or before.promoting
         assert not (further or promoted) or policy == "Advance" or stood_in or asked
-        if after.last_revert and after.last_revert is not before.last_revert:
+        if after.last_revert and after.last_revert != before.last_revert:
             assert after.last_revert.reason != "SLOBreached"
 
     def _check_reasons(self, before: Any) -> None:
