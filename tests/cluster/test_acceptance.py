@@ -61,7 +61,7 @@ def test_fills_in_the_defaults(rollouts: Rollouts) -> None:
         "replicas": 1,
         "service": {"port": 80, "targetPort": 80},
         "rollback": {"mode": "Immediate", "hold": "1m", "keepWarm": "1h"},
-        "capacity": {"candidate": "Full"},
+        "capacity": {"candidate": "Full", "noRoom": "ShrinkStable"},
         "copies": {"configMaps": True, "secrets": False},
         "revisionHistoryLimit": 10,
         "paused": False,
