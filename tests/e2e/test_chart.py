@@ -19,7 +19,7 @@ def test_pods_are_admitted_where_only_restricted_ones_are(bed: Bed) -> None:
 
 
 def test_account_may_do_what_the_operator_does_and_nothing_else(bed: Bed) -> None:
-    """No secrets, no pods but to list them, no ModelRollout but to patch it and to write its status."""
+    """No secrets, no pods but to look at them, no ModelRollout but to patch it and to write its status."""
     may = {}
     for line in bed.kubectl("auth", "can-i", "--list", "--namespace=default", ACCOUNT).splitlines()[1:]:
         resource, *_, verbs = re.split(r"  +", line)
@@ -37,13 +37,14 @@ def test_account_may_do_what_the_operator_does_and_nothing_else(bed: Bed) -> Non
         "controllerrevisions.apps": owned,
         "configmaps": owned,
         "services": owned,
+        "poddisruptionbudgets.policy": owned,
         "httproutes.gateway.networking.k8s.io": owned,
         "validatingadmissionpolicies.admissionregistration.k8s.io": ["list", "watch"],
         "validatingadmissionpolicybindings.admissionregistration.k8s.io": ["list", "watch"],
         "gateways.gateway.networking.k8s.io": ["list", "watch"],
         "gatewayclasses.gateway.networking.k8s.io": ["list", "watch"],
         "customresourcedefinitions.apiextensions.k8s.io": ["list", "watch"],
-        "pods": ["list"],
+        "pods": ["list", "watch"],
         "events.events.k8s.io": ["create"],
     }
 
