@@ -104,7 +104,7 @@ class Served:
         through_gateway: bool = True,
     ) -> Load:
         """Requests to the model; without a gateway each has a connection of its own, as a Service spreads those."""
-        url = self.gateway_url() if through_gateway else self.bed.service_url(self.namespace, NAME, 80)
+        url = self.gateway_url() if through_gateway else self.service_url()
         return Load(
             f"{url}/v2/models/{NAME}/infer",
             host=host_of(self.namespace) if through_gateway else "",
@@ -114,6 +114,11 @@ class Served:
             seconds=seconds,
             keep_alive=through_gateway,
         )
+
+    def service_url(self) -> str:
+        """Where the Service listens; it comes right after the status that tells of its version."""
+        self.kubectl("wait", "--for=create", f"service/{NAME}", "--timeout=30s")
+        return self.bed.service_url(self.namespace, NAME, 80)
 
     def gateway_url(self) -> str:
         """Where the proxy listens, for requests with `host_of` the namespace as their host."""
