@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -129,6 +129,7 @@ def test_two_people_have_to_approve_each_in_their_own_name(
     rollout.serves("1.0.0")
     rollout.apply("2.0.0")
     rollout.wait_for(lambda status: "(0 of 2)" in progress(status), "the gate")
+    eventually(lambda: is_believed(client), "approvals to be believed, a while after the policy was made")
     of_stage: Object = {"stage": "canary-50", "attempt": 2, "is_meant": True}
 
     def approved(person: str, **fields: Any) -> str:
@@ -170,6 +171,12 @@ class Live:
 
     def watches(self, _kind: str, _namespace: str) -> bool:
         return True
+
+
+def is_believed(client: ApiClient) -> bool:
+    """Whether what is asked for now was certainly looked at by every API server."""
+    since = guard.in_force_since(Live(client))
+    return since is not None and datetime.now(UTC) > since + timedelta(seconds=1)
 
 
 def test_without_the_policy_what_was_asked_for_is_not_believed(

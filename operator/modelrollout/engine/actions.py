@@ -123,9 +123,13 @@ def _answer(snapshot: Snapshot, asked: Asked, now: datetime) -> _Answer:
     spec, attempt = asked.spec, snapshot.status.attempt
     if spec.attempt != attempt and spec.action is not ActionKind.KILL:
         return _Refused(f"it was asked of attempt {spec.attempt}, and the newest one is {attempt}")
-    is_checked = snapshot.guarded_since is not None and asked.created >= snapshot.guarded_since
-    if spec.action is ActionKind.APPROVE and not is_checked:
-        return _Refused(UNGUARDED)
+    if spec.action is ActionKind.APPROVE:
+        since = snapshot.guarded_since
+        if since is None:
+            return _Refused(UNGUARDED)
+        if asked.created < since:
+            moment = f"{since:%Y-%m-%d %H:%M:%S} UTC"
+            return _Refused(f"nobody looked at who approves before {moment}, and it was asked for earlier: ask again")
     return _VERBS[spec.action](snapshot, spec, now)
 
 

@@ -458,6 +458,7 @@ class TestGates:
         world.asked = [replace(one, created=START - MINUTE) for one in world.asked]
         world.settle()
         assert not world.status.consents
+        assert world.status.actions[-1].message.endswith("ask again")
 
     def test_what_the_stage_does_not_ask_for_is_refused(self) -> None:
         world = in_stage("canary-10", **self.GATED)
