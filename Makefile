@@ -41,7 +41,7 @@ invariants: .venv/ready ## Hold the invariants of the engine over 100,000 random
 
 .PHONY: cluster
 cluster: .venv/ready ## Test against a real API server (and Prometheus) with simulated nodes
-	@$(PY) -m pytest tests/cluster -q -n 3 --dist loadfile
+	@$(PY) -m pytest tests/cluster -q -n 4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: scenarios
 scenarios: .venv/ready ## Tell what people and clusters do to a rollout, on a real API server, many stories at once

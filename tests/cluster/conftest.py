@@ -14,6 +14,25 @@ from stack.rollout import Rollout
 from support.light_bed import light_bed
 from support.terminal import Shown
 
+LONGEST = (
+    "test_operator_high_availability",
+    "test_upgrading",
+    "test_operator_revisions",
+    "test_operator_idle",
+    "test_operator_basics",
+    "test_gitops",
+    "test_operator_workload_ref",
+    "test_operator_survival",
+    "test_lint",
+)
+"""Files that take minutes, longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long: files are told side by side, and the last one alone would have everybody wait."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
 
 @pytest.fixture(scope="session")
 def bed(shown: Shown) -> Iterator[testbed.Bed]:

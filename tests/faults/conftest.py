@@ -21,7 +21,7 @@ from support.light_bed import light_bed, many_connections
 from support.prometheus_server import Exporter, PrometheusServer
 from support.recorder import Recorder
 from support.terminal import Shown
-from support.together import Endings, begun, chosen
+from support.together import Endings, begun, chosen, stands_for_its_story
 
 SCENES_AT_ONCE = 12
 STORIES_AT_ONCE = 64
@@ -114,8 +114,4 @@ def ground(endings: Endings) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """A test is as good as the story that it tells."""
-    if "ground" not in pyfuncitem.fixturenames:
-        return None
-    pyfuncitem.funcargs["endings"][pyfuncitem.nodeid].result()
-    return True
+    return stands_for_its_story(pyfuncitem, "ground")

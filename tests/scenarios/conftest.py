@@ -18,7 +18,7 @@ from stack.exporter import Exporter
 from stack.operator_process import OperatorProcess, grant, running
 from support.light_bed import light_bed, many_connections
 from support.terminal import Shown
-from support.together import Endings, begun, chosen
+from support.together import Endings, begun, chosen, stands_for_its_story
 
 TOLD_AT_ONCE = 24
 
@@ -100,8 +100,4 @@ def story(endings: Endings) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """A test is as good as the story that it tells."""
-    if "story" not in pyfuncitem.fixturenames:
-        return None
-    pyfuncitem.funcargs["endings"][pyfuncitem.nodeid].result()
-    return True
+    return stands_for_its_story(pyfuncitem, "story")

@@ -26,5 +26,13 @@ def begun(
     threads.shutdown(cancel_futures=True)
 
 
+def stands_for_its_story(test: pytest.Function, fixture: str) -> bool | None:
+    """For `pytest_pyfunc_call`: a test that asks for the fixture is as good as its story, which `endings` has begun."""
+    if fixture not in test.fixturenames:
+        return None
+    test.funcargs["endings"][test.nodeid].result()
+    return True
+
+
 def _parameters_of(test: pytest.Function) -> dict[str, Any]:
     return dict(test.callspec.params) if hasattr(test, "callspec") else {}
