@@ -3,6 +3,7 @@
 The shell carries effects out in the order given and stops at the first that fails; each may be repeated without harm.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -175,6 +176,11 @@ Effect = (
     | Release
     | RemoveFinalizer
 )
+
+
+def fence(status: ModelRolloutStatus, effects: Iterable[Effect]) -> list[WriteStatus]:
+    """The write of the status that whatever is added to these effects must come behind; none where they have one."""
+    return [] if any(isinstance(effect, WriteStatus) for effect in effects) else [WriteStatus(status=status)]
 
 
 @dataclass(frozen=True, kw_only=True)

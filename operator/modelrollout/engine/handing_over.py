@@ -9,7 +9,7 @@ from datetime import datetime
 
 from modelrollout.api.status import ConditionStatus, ModelRolloutStatus, WorkloadStatus
 from modelrollout.api.workload_ref import ScaleDown
-from modelrollout.engine.effects import Effect, Emit, HandOver, WriteStatus
+from modelrollout.engine.effects import Effect, Emit, HandOver, fence
 from modelrollout.engine.move import Move, evolve, gets_requests, is_ready, normal, stamp, warning
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.snapshot import Origin, Snapshot
@@ -35,8 +35,7 @@ def hand_over(snapshot: Snapshot, status: ModelRolloutStatus, effects: Iterable[
     due = origin and origin.desired and not origin.handed_over and not _is_noted(status, origin)
     if not origin or not due or not _serves(snapshot, status) or _lacks_pods(snapshot, origin):
         return []
-    fence = [] if any(isinstance(effect, WriteStatus) for effect in effects) else [WriteStatus(status=status)]
-    return [*fence, HandOver(uid=origin.uid, desired=origin.desired)]
+    return [*fence(status, effects), HandOver(uid=origin.uid, desired=origin.desired)]
 
 
 def said(snapshot: Snapshot, status: ModelRolloutStatus) -> Said | None:

@@ -21,7 +21,7 @@ from modelrollout.api.status import (
     TimelineEntry,
     Verdict,
 )
-from modelrollout.engine.effects import Effect, WriteReport, WriteStatus
+from modelrollout.engine.effects import Effect, WriteReport, fence
 from modelrollout.engine.history import in_use
 from modelrollout.engine.move import Move, evolve
 from modelrollout.engine.reasons import Reason
@@ -69,8 +69,7 @@ def reports(snapshot: Snapshot, status: ModelRolloutStatus, effects: Iterable[Ef
     lagging = [_written(status, _whole(status, one)) for one in status.records if _lags(snapshot, one)]
     if not lagging or snapshot.report_refused:
         return []
-    fence = [] if any(isinstance(effect, WriteStatus) for effect in effects) else [WriteStatus(status=status)]
-    return [*fence, *lagging]
+    return [*fence(status, effects), *lagging]
 
 
 def last_reports(snapshot: Snapshot, now: datetime) -> list[Effect]:
