@@ -53,14 +53,16 @@ _Verb = Callable[[Snapshot, RolloutActionSpec, datetime], _Answer]
 
 def hear(snapshot: Snapshot, now: datetime) -> Move | None:
     """Carry out, or refuse, the oldest action that was not heard yet; None when there is none."""
-    status = snapshot.status
-    heard = {record.uid for record in status.actions}
-    asked = next((one for one in snapshot.actions if one.uid not in heard), None)
-    kept = _kept(snapshot, now)
-    if asked is None or len(kept) == MOST_ACTIONS:
+    unheard, kept = _unheard(snapshot, snapshot.status), _kept(snapshot, now)
+    if not unheard or len(kept) == MOST_ACTIONS:
         return None
+    asked = unheard[0]
     answer = _answer(snapshot, asked, now)
-    outcome = ActionOutcome.APPLIED if isinstance(answer, _Applied) else ActionOutcome.REFUSED
+    match answer:
+        case _Applied():
+            outcome, status, events = ActionOutcome.APPLIED, answer.status, answer.events
+        case _Refused():
+            outcome, status, events = ActionOutcome.REFUSED, snapshot.status, ()
     record = ActionRecord(
         uid=asked.uid,
         name=asked.name,
@@ -71,16 +73,14 @@ def hear(snapshot: Snapshot, now: datetime) -> Move | None:
         at=now,
         reason=asked.spec.reason,
     )
-    after = answer.status if isinstance(answer, _Applied) else status
-    further = answer.events if isinstance(answer, _Applied) else ()
-    return Move(status=evolve(after, actions=[*kept, record]), events=(_told(asked, answer), *further), moved=True)
+    return Move(status=evolve(status, actions=[*kept, record]), events=(_told(asked, answer), *events), moved=True)
 
 
 def heard_at(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> datetime | None:
     """When there is room again to hear those who were not heard for want of it."""
-    heard = {record.uid for record in status.actions}
-    is_waited_for = any(asked.uid not in heard for asked in snapshot.actions)
-    forgotten_at = (record.at + REMEMBERED_FOR for record in status.actions if is_waited_for)
+    if not _unheard(snapshot, status):
+        return None
+    forgotten_at = (record.at + REMEMBERED_FOR for record in status.actions)
     return min((moment for moment in forgotten_at if moment > now), default=None)
 
 
@@ -98,6 +98,12 @@ def answers(snapshot: Snapshot, status: ModelRolloutStatus) -> list[AnswerAction
         for record in status.actions
         if record.uid in waiting
     ]
+
+
+def _unheard(snapshot: Snapshot, status: ModelRolloutStatus) -> list[Asked]:
+    """What was asked for and has no record yet, oldest first."""
+    heard = {record.uid for record in status.actions}
+    return [asked for asked in snapshot.actions if asked.uid not in heard]
 
 
 def _kept(snapshot: Snapshot, now: datetime) -> list[ActionRecord]:
