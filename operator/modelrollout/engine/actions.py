@@ -1,54 +1,18 @@
 """What people ask for: a RolloutAction is heard once, and what became of it is written down with what it changed."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from modelrollout.api.action import ActionKind, ActionOutcome, RolloutActionSpec
-from modelrollout.api.status import (
-    MOST_ACTIONS,
-    MOST_CONSENTS,
-    MOST_EXCLUDED,
-    ActionRecord,
-    Consent,
-    ModelRolloutStatus,
-    Phase,
-    Word,
-)
-from modelrollout.engine.capacity import splits_by_pods
+from modelrollout.api.action import ActionKind, ActionOutcome
+from modelrollout.api.status import MOST_ACTIONS, ActionRecord, ModelRolloutStatus
 from modelrollout.engine.effects import AnswerAction, Emit
 from modelrollout.engine.gates import UNGUARDED
-from modelrollout.engine.move import Move, evolve, is_ready, normal, warning
+from modelrollout.engine.move import Move, evolve, normal, warning
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.reverting import at_once
-from modelrollout.engine.room import kept_warm
 from modelrollout.engine.snapshot import Asked, Snapshot
-from modelrollout.engine.stages import Stage, expand
-from modelrollout.engine.transitions import revert, start_attempt, undo
-from modelrollout.engine.wanted import find, pin, wanted
+from modelrollout.engine.verbs import VERBS, Answer, Applied, Refused
 
 REMEMBERED_FOR = timedelta(minutes=10)
 """A view of the RolloutActions is never as old as this, so that what is forgotten then is not heard again."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Applied:
-    """An action was carried out."""
-
-    message: str
-    status: ModelRolloutStatus
-    events: tuple[Emit, ...] = ()
-
-
-@dataclass(frozen=True)
-class _Refused:
-    """An action cannot be carried out, and why."""
-
-    message: str
-
-
-_Answer = _Applied | _Refused
-_Verb = Callable[[Snapshot, RolloutActionSpec, datetime], _Answer]
 
 
 def hear(snapshot: Snapshot, now: datetime) -> Move | None:
@@ -59,9 +23,9 @@ def hear(snapshot: Snapshot, now: datetime) -> Move | None:
     asked = unheard[0]
     answer = _answer(snapshot, asked, now)
     match answer:
-        case _Applied():
+        case Applied():
             outcome, status, events = ActionOutcome.APPLIED, answer.status, answer.events
-        case _Refused():
+        case Refused():
             outcome, status, events = ActionOutcome.REFUSED, snapshot.status, ()
     record = ActionRecord(
         uid=asked.uid,
@@ -112,15 +76,15 @@ def _kept(snapshot: Snapshot, now: datetime) -> list[ActionRecord]:
     return [one for one in snapshot.status.actions if one.uid in waiting or now - one.at < REMEMBERED_FOR]
 
 
-def _told(asked: Asked, answer: _Answer) -> Emit:
+def _told(asked: Asked, answer: Answer) -> Emit:
     why = f" ({asked.spec.reason})" if asked.spec.reason else ""
     text = f"{asked.spec.by} asked for {asked.spec.action} by {asked.name}{why}: {answer.message}"
-    if isinstance(answer, _Refused):
+    if isinstance(answer, Refused):
         return warning(Reason.ACTION_REFUSED, text)
     return normal(Reason.ACTION_APPLIED, text)
 
 
-def _answer(snapshot: Snapshot, asked: Asked, now: datetime) -> _Answer:
+def _answer(snapshot: Snapshot, asked: Asked, now: datetime) -> Answer:
     """An action is for the attempt that was seen; only the kill switch works whatever has happened since.
 
     Who approves has to be who they say. What else is asked for was allowed by whoever may create RolloutActions: also
@@ -128,258 +92,12 @@ def _answer(snapshot: Snapshot, asked: Asked, now: datetime) -> _Answer:
     """
     spec, attempt = asked.spec, snapshot.status.attempt
     if spec.attempt != attempt and spec.action is not ActionKind.KILL:
-        return _Refused(f"it was asked of attempt {spec.attempt}, and the newest one is {attempt}")
+        return Refused(f"it was asked of attempt {spec.attempt}, and the newest one is {attempt}")
     if spec.action is ActionKind.APPROVE:
         since = snapshot.guarded_since
         if since is None:
-            return _Refused(UNGUARDED)
+            return Refused(UNGUARDED)
         if asked.created < since:
             moment = f"{since:%Y-%m-%d %H:%M:%S} UTC"
-            return _Refused(f"nobody looked at who approves before {moment}, and it was asked for earlier: ask again")
-    return _VERBS[spec.action](snapshot, spec, now)
-
-
-def _word(asked: RolloutActionSpec, now: datetime) -> Word:
-    return Word(by=asked.by, at=now, reason=asked.reason)
-
-
-def _because(asked: RolloutActionSpec) -> str:
-    return f"{asked.by} asked for it" + (f": {asked.reason}" if asked.reason else "")
-
-
-# --- gates
-
-
-def _approve(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
-    stage = _stage(snapshot, asked)
-    if isinstance(stage, _Refused):
-        return stage
-    roles = [approval.role for approval in stage.approvals]
-    if asked.role not in roles:
-        return _Refused(f"stage {stage.name} asks for no approval by {asked.role}, but by {_listed(roles)}")
-    consent = Consent(by=asked.by, at=now, reason=asked.reason, stage=stage.name, role=asked.role or "")
-    return _consented(snapshot, consent, f"stage {stage.name} is approved by {asked.role}")
-
-
-def _sign_off(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
-    stage = _stage(snapshot, asked)
-    if isinstance(stage, _Refused):
-        return stage
-    if asked.item not in stage.checklist:
-        return _Refused(f"stage {stage.name} has no item {asked.item} in its checklist, but {_listed(stage.checklist)}")
-    consent = Consent(by=asked.by, at=now, reason=asked.reason, stage=stage.name, item=asked.item or "")
-    return _consented(snapshot, consent, f"{asked.item} of stage {stage.name} is signed off")
-
-
-def _stage(snapshot: Snapshot, asked: RolloutActionSpec) -> Stage | _Refused:
-    if snapshot.status.candidate is None:
-        return _Refused("no version is on trial")
-    stages = expand(snapshot.spec)
-    found = next((stage for stage in stages if stage.name == asked.stage), None)
-    return found or _Refused(f"there is no stage {asked.stage}; the stages: {_listed([one.name for one in stages])}")
-
-
-def _consented(snapshot: Snapshot, consent: Consent, message: str) -> _Answer:
-    """Saying it twice is saying it once."""
-    others = [
-        one
-        for one in snapshot.status.consents
-        if (one.by, one.stage, one.role, one.item) != (consent.by, consent.stage, consent.role, consent.item)
-    ]
-    if len(others) == MOST_CONSENTS:
-        return _Refused(f"{MOST_CONSENTS} people have spoken already, which is the most that is kept")
-    return _Applied(message=message, status=evolve(snapshot.status, consents=[*others, consent]))
-
-
-def _listed(names: list[str] | tuple[str, ...]) -> str:
-    return ", ".join(names) or "none"
-
-
-# --- pausing and going on
-
-
-def _pause(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
-    held = evolve(snapshot.status, held=_word(asked, now), promoting=False)
-    return _Applied(message="no stage is left upwards until somebody asks to resume", status=held)
-
-
-def _resume(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:  # noqa: ARG001
-    if snapshot.status.held is None and snapshot.spec.paused:
-        return _Refused("spec.paused pauses it: set that to false")
-    if snapshot.status.held is None:
-        return _Refused("it is not paused")
-    still = "; spec.paused pauses it still" if snapshot.spec.paused else ""
-    return _Applied(message=f"it goes on{still}", status=evolve(snapshot.status, held=None))
-
-
-def _advance(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:  # noqa: ARG001
-    stage = snapshot.status.stage
-    if stage is None or snapshot.status.phase is not Phase.PROGRESSING:
-        return _Refused("it is in no stage")
-    if stage.name != asked.stage:
-        return _Refused(f"it has left stage {asked.stage} already and is in {stage.name}")
-    advanced = evolve(snapshot.status, stage=evolve(stage, advanced=True))
-    return _Applied(message=f"stage {stage.name} is left as soon as nothing is in the way", status=advanced)
-
-
-def _promote(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:  # noqa: ARG001
-    status = snapshot.status
-    if status.phase is Phase.REVERTING:
-        return _Refused("the candidate is being taken back; ask again when that is over")
-    if status.candidate:
-        message = f"version {status.candidate.version} serves as soon as it can carry all requests"
-        return _Applied(message=message, status=evolve(status, promoting=True, held=None))
-    return _promote_anew(snapshot, now)
-
-
-def _promote_anew(snapshot: Snapshot, now: datetime) -> _Answer:
-    """Nothing is on trial: what the spec asks for is prepared again, and then serves without stages."""
-    status, target = snapshot.status, wanted(snapshot)
-    if target.trouble is not None:
-        return _Refused(target.trouble or "what the template names is being read; ask again in a moment")
-    if status.stable and status.stable.revision == target.revision:
-        return _Refused(f"version {target.version} serves already")
-    if status.killed:
-        return _Refused(_KILLED.format(status.killed.by))
-    if status.previous:
-        return _Refused(f"version {status.previous.version} still has its pods; ask again when it has gone")
-    move = start_attempt(replace(snapshot, status=evolve(status, held=None)), now, promoting=True)
-    message = f"version {target.version} is prepared and then serves"
-    return _Applied(message=message, status=move.status, events=move.events)
-
-
-# --- ways back
-
-
-def _revert(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
-    status = snapshot.status
-    if status.phase is Phase.REVERTING:
-        return _hurry(snapshot, asked, now)
-    if status.candidate:
-        return _take_back(snapshot, asked, now, Reason.REVERT_REQUESTED)
-    return _undo(snapshot, asked, now)
-
-
-def _abort(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
-    if snapshot.status.phase is Phase.REVERTING:
-        return _hurry(snapshot, asked, now)
-    return _take_back(snapshot, asked, now, Reason.ABORT_REQUESTED)
-
-
-def _take_back(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime, reason: Reason) -> _Answer:
-    candidate, stable = snapshot.status.candidate, snapshot.status.stable
-    if candidate is None:
-        return _Refused("no version is on trial")
-    if asked.to and (stable is None or asked.to != stable.version):
-        return _go_back(snapshot, asked, now)
-    mode = asked.mode or snapshot.spec.rollback.mode
-    move = revert(snapshot, candidate, now, reason=reason, message=_because(asked), mode=mode)
-    return _Applied(message=f"version {candidate.version} is taken back", status=move.status, events=move.events)
-
-
-def _hurry(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:  # noqa: ARG001
-    """Asked again on a gradual way back: the rest of it at once."""
-    if snapshot.status.way_back is None:
-        return _Refused("the candidate is being taken back already")
-    return _Applied(message="the rest goes back at once", status=at_once(snapshot, now).status)
-
-
-def _undo(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
-    """Nothing is on trial: the version before the one that serves takes over again, as long as it is warm."""
-    previous = snapshot.status.previous
-    if previous is None or (asked.to and asked.to != previous.version):
-        return _go_back(snapshot, asked, now)
-    pods = kept_warm(snapshot.spec, snapshot.status)
-    if pods == 0:
-        return _go_back(snapshot, asked, now)
-    if not is_ready(snapshot, previous, pods=pods):
-        return _Refused(f"version {previous.version} does not have all of its {pods} pods ready")
-    move = undo(snapshot, previous, now, message=_because(asked), mode=asked.mode or snapshot.spec.rollback.mode)
-    return _Applied(message=f"version {previous.version} serves again", status=move.status, events=move.events)
-
-
-def _go_back(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
-    """A version of history that is not warm any more is rolled out again, from the record of what it ran."""
-    status, entry = snapshot.status, find(snapshot, asked.to)
-    if entry is None:
-        version = f"version {asked.to}" if asked.to else "a version before this one"
-        kept = ", ".join(dict.fromkeys(one.version for one in status.history)) or "none"
-        return _Refused(f"there is no record of {version}; those that are kept: {kept}")
-    if status.stable and status.stable.revision == entry.revision:
-        return _Refused(f"version {entry.version} serves already")
-    pinned = pin(snapshot, entry, by=asked.by, at=now, reason=asked.reason)
-    message = f"version {entry.version} is rolled out again, as attempt {entry.attempt} ran it"
-    return _Applied(message=message, status=evolve(status, pinned=pinned))
-
-
-def _retry(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:  # noqa: ARG001
-    status, failed = snapshot.status, snapshot.status.last_revert
-    if status.phase is Phase.REVERTING:
-        return _Refused("the candidate is being taken back; ask again when that is over")
-    is_kept_away = status.pinned is not None or (failed is not None and failed.fingerprint != "")
-    if status.candidate or not is_kept_away:
-        return _Refused("nothing was taken back that would not be tried anyway")
-    forgiven = evolve(failed, fingerprint="", times=0) if failed else None
-    status = evolve(status, last_revert=forgiven, pinned=None)
-    return _Applied(message=f"version {snapshot.spec.model.version} is tried again", status=status)
-
-
-_KILLED = "{} pulled the kill switch; it has to be lifted first"
-
-
-def _kill(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:
-    """Everything back to stable at once, and nothing new until somebody lifts it."""
-    message, killed = "no new version is tried until it is lifted", _word(asked, now)
-    snapshot = replace(snapshot, status=evolve(at_once(snapshot, now).status, killed=killed))
-    candidate = snapshot.status.candidate
-    if candidate is None or snapshot.status.phase is Phase.REVERTING:
-        return _Applied(message=message, status=snapshot.status)
-    move = revert(snapshot, candidate, now, reason=Reason.KILLED, message=_because(asked))
-    told = f"version {candidate.version} is taken back, and {message}"
-    return _Applied(message=told, status=move.status, events=move.events)
-
-
-def _lift(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:  # noqa: ARG001
-    if snapshot.status.killed is None:
-        return _Refused("nobody pulled the kill switch")
-    return _Applied(message="new versions are tried again", status=evolve(snapshot.status, killed=None))
-
-
-# --- cohorts
-
-
-def _exclude(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:  # noqa: ARG001
-    cohort, excluded = asked.cohort, snapshot.status.excluded
-    if splits_by_pods(snapshot.spec):
-        return _Refused("only traffic.gatewayAPI can tell requests by their headers")
-    if cohort is None or cohort in excluded:
-        return _Refused("its requests stay on stable already")
-    if len(excluded) == MOST_EXCLUDED:
-        return _Refused(f"{MOST_EXCLUDED} cohorts are excluded already, which is the most: include one first")
-    status = evolve(snapshot.status, excluded=[*excluded, cohort])
-    return _Applied(message=f"requests with {cohort} stay on stable", status=status)
-
-
-def _include(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> _Answer:  # noqa: ARG001
-    cohort, excluded = asked.cohort, snapshot.status.excluded
-    if cohort is None or cohort not in excluded:
-        return _Refused("its requests are not excluded")
-    status = evolve(snapshot.status, excluded=[one for one in excluded if one != cohort])
-    return _Applied(message=f"requests with {cohort} are split as all others", status=status)
-
-
-_VERBS: Mapping[ActionKind, _Verb] = {
-    ActionKind.APPROVE: _approve,
-    ActionKind.SIGN_OFF: _sign_off,
-    ActionKind.PAUSE: _pause,
-    ActionKind.RESUME: _resume,
-    ActionKind.ADVANCE: _advance,
-    ActionKind.PROMOTE: _promote,
-    ActionKind.REVERT: _revert,
-    ActionKind.ABORT: _abort,
-    ActionKind.RETRY: _retry,
-    ActionKind.KILL: _kill,
-    ActionKind.LIFT: _lift,
-    ActionKind.EXCLUDE: _exclude,
-    ActionKind.INCLUDE: _include,
-}
+            return Refused(f"nobody looked at who approves before {moment}, and it was asked for earlier: ask again")
+    return VERBS[spec.action](snapshot, spec, now)
