@@ -16,6 +16,11 @@ def drain_time(spec: ModelRolloutSpec) -> timedelta:
     return ROUTE_SETTLES + parse_duration(longest) if longest else _USUAL
 
 
+def drained_at(spec: ModelRolloutSpec, previous: ColourStatus) -> datetime:
+    """When the version before has finished its answers."""
+    return previous.since + drain_time(spec)
+
+
 def cold_at(spec: ModelRolloutSpec, previous: ColourStatus) -> datetime:
     """When the version before may go; not before it has finished its answers."""
-    return previous.since + max(parse_duration(spec.rollback.keep_warm), drain_time(spec))
+    return max(previous.since + parse_duration(spec.rollback.keep_warm), drained_at(spec, previous))

@@ -5,7 +5,7 @@ from datetime import datetime
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import Retry
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, RevertStatus
-from modelrollout.engine.draining import cold_at, drain_time
+from modelrollout.engine.draining import cold_at, drained_at
 from modelrollout.engine.move import Move, evolve, is_ready, normal, paused_by, stamp, stays
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.room import kept_warm
@@ -17,9 +17,9 @@ from modelrollout.engine.wanted import fingerprint, wanted
 
 def idle(snapshot: Snapshot, now: datetime) -> Move:
     """Start what the spec asks for, unless it is what serves already or what failed just now."""
-    status = snapshot.status
-    if status.previous and now >= _leaves_at(snapshot, status.previous):
-        return _park(status, status.previous)
+    status, previous = snapshot.status, snapshot.status.previous
+    if previous and now >= _leaves_at(snapshot, previous):
+        return _park(status, previous)
     target = wanted(snapshot)
     if target.trouble is not None:
         return _not_described(snapshot, target.trouble)
@@ -35,21 +35,18 @@ def idle(snapshot: Snapshot, now: datetime) -> Move:
         return stays(status, Reason.KILLED, message, needs_person=True)
     if paused := paused_by(snapshot):
         return stays(status, Reason.PAUSED, f"{paused}; version {target.version} starts afterwards")
-    is_whole = kept_warm(snapshot.spec, status) == snapshot.spec.replicas
-    is_there = status.previous and status.previous.colour in snapshot.workloads
-    if is_whole and is_there and status.previous and status.previous.revision == target.revision:
-        return _return_to(status.previous, snapshot, now)
+    if previous and previous.revision == target.revision and _stays_whole(snapshot, previous):
+        return _return_to(previous, snapshot, now)
     return draining(snapshot, now) or start_attempt(snapshot, now)
 
 
 def draining(snapshot: Snapshot, now: datetime) -> Move | None:
     """The version before has given its requests up, and some answers are still to come from it."""
     previous = snapshot.status.previous
-    drained_at = previous.since + drain_time(snapshot.spec) if previous else now
-    if previous is None or now >= drained_at:
+    if previous is None or now >= (until := drained_at(snapshot.spec, previous)):
         return None
-    message = f"version {previous.version} finishes its answers in {previous.colour} until {stamp(drained_at)}"
-    return stays(snapshot.status, Reason.DRAINING, message, until=drained_at)
+    message = f"version {previous.version} finishes its answers in {previous.colour} until {stamp(until)}"
+    return stays(snapshot.status, Reason.DRAINING, message, until=until)
 
 
 def _not_described(snapshot: Snapshot, trouble: str) -> Move:
@@ -83,12 +80,18 @@ def _leaves_at(snapshot: Snapshot, previous: ColourStatus) -> datetime:
     """When the version before may go: where there is no room for it, as soon as it has finished its answers."""
     if kept_warm(snapshot.spec, snapshot.status):
         return cold_at(snapshot.spec, previous)
-    return previous.since + drain_time(snapshot.spec)
+    return drained_at(snapshot.spec, previous)
 
 
 def _park(status: ModelRolloutStatus, previous: ColourStatus) -> Move:
     told = normal(Reason.PARKED, f"Version {previous.version} in {previous.colour} is parked at zero pods")
     return Move(status=evolve(status, previous=None), events=(told,), moved=True)
+
+
+def _stays_whole(snapshot: Snapshot, previous: ColourStatus) -> bool:
+    """Whether the version before is still there, with room for it to keep all of its pods."""
+    keeps_all = kept_warm(snapshot.spec, snapshot.status) == snapshot.spec.replicas
+    return keeps_all and previous.colour in snapshot.workloads
 
 
 def _return_to(previous: ColourStatus, snapshot: Snapshot, now: datetime) -> Move:
