@@ -89,8 +89,7 @@ def adopt(snapshot: Snapshot, colour: Colour, now: datetime) -> Move:
         since=now,
         warm=True,
     )
-    found = {"phase": Phase.IDLE, "stable": stable, "candidate": None, "attempt": last_attempt(snapshot)}
-    adopted = evolve(snapshot.status, **found)
+    adopted = evolve(snapshot.status, phase=Phase.IDLE, stable=stable, candidate=None, attempt=last_attempt(snapshot))
     message = f"Version {stable.version} serves from {colour} already"
     return Move(status=adopted, events=(normal(Reason.ADOPTED, message),), moved=True)
 
