@@ -218,10 +218,14 @@ def with_step(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> 
     if fitted is None or capacity is None or status.phase is Phase.REVERTING:
         return status
     serves_all = route_share(snapshot, fitted.candidate.colour) >= 100
-    capacity = evolve(capacity, emptied_at=(capacity.emptied_at or now) if serves_all else None)
     pods = fitted.candidate_pods
-    begun = {} if capacity.pods == pods else {"pods": pods, "since": now}
-    return evolve(status, capacity=evolve(capacity, **begun))
+    capacity = evolve(
+        capacity,
+        pods=pods,
+        since=capacity.since if capacity.pods == pods else now,
+        emptied_at=(capacity.emptied_at or now) if serves_all else None,
+    )
+    return evolve(status, capacity=capacity)
 
 
 def drain_due(spec: ModelRolloutSpec, status: ModelRolloutStatus, now: datetime) -> datetime | None:
