@@ -52,9 +52,6 @@ def _with_numbers(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRollou
         reachable=reachable_weight(snapshot.spec, declared, room),
         observed=route_share(snapshot, candidate.colour) if candidate else 0.0,
     )
-    # an autoscaler that saw only what is left of a smaller stable would make that the size of both
-    seen_of = None if room is not None and candidate else stable.colour if stable else None
-    selector = serving_selector(snapshot.name, seen_of) if stable else {}
     return evolve(
         status,
         version=newest.version if newest else "",
@@ -62,8 +59,20 @@ def _with_numbers(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRollou
         reachable_weights=reachable_weights(snapshot.spec, room),
         replicas=workload.total if workload else 0,
         ready_replicas=answering_pods(snapshot, stable),
-        selector=",".join(f"{label}={value}" for label, value in selector.items()),
+        selector=_selector(snapshot, status),
     )
+
+
+def _selector(snapshot: Snapshot, status: ModelRolloutStatus) -> str:
+    """Whose pods an autoscaler sees: stable's, or those of both versions while stable may give pods up.
+
+    From what is left of a smaller stable alone it would take the size of both.
+    """
+    if status.stable is None:
+        return ""
+    shares_room = status.candidate is not None and usable_room(snapshot.spec, status) is not None
+    labels = serving_selector(snapshot.name, None if shares_room else status.stable.colour)
+    return ",".join(f"{label}={value}" for label, value in labels.items())
 
 
 def _ready(snapshot: Snapshot, status: ModelRolloutStatus, waiting: Waiting | None) -> Condition:
