@@ -9,7 +9,7 @@ from modelrollout.api.status import ColourStatus, ModelRolloutStatus
 from modelrollout.engine.capacity import reachable_weights, skips_unreachable
 from modelrollout.engine.move import Move, Waiting, evolve, is_ready, paused_by, paused_time, stays, with_status
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.room import spare, usable_room, way_out
+from modelrollout.engine.room import pods_trouble, spare, usable_room
 from modelrollout.engine.sizing import first_replicas, may_begin
 from modelrollout.engine.snapshot import Obstacle, Snapshot
 from modelrollout.engine.stages import next_stage, serving_stage, unreachable_stages
@@ -137,7 +137,7 @@ def _said(move: Move, reason: Reason) -> Move:
 
 
 def _wait_for_pods(snapshot: Snapshot, candidate: ColourStatus, pods: int, now: datetime) -> Move:
-    workload = snapshot.workloads.get(candidate.colour)
-    trouble = f": {workload.message}{way_out(snapshot, candidate)}" if workload and workload.message else ""
-    missing = f"waiting for {pods} ready pods of version {candidate.version} in {candidate.colour}{trouble}"
+    trouble = pods_trouble(snapshot, candidate)
+    why = f": {trouble}" if trouble else ""
+    missing = f"waiting for {pods} ready pods of version {candidate.version} in {candidate.colour}{why}"
     return pods_overdue(snapshot, candidate, snapshot.status.pods_missing_since or candidate.since, missing, now)

@@ -36,7 +36,7 @@ from modelrollout.engine.move import (
 )
 from modelrollout.engine.preparing import blocked_by, pods_overdue, supersede
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.room import usable_room, way_out
+from modelrollout.engine.room import pods_trouble, usable_room
 from modelrollout.engine.slos import fold, harmful, held, not_passing, with_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.stages import Stage, expand, next_stage, serving_stage
@@ -225,9 +225,8 @@ def _unready(trial: _Trial) -> Waiting | None:
 
 
 def _missing(trial: _Trial) -> str:
-    workload = trial.snapshot.workloads.get(trial.candidate.colour)
-    trouble = workload.message if workload else ""
-    why = f" ({trouble}{way_out(trial.snapshot, trial.candidate)})" if trouble else ""
+    trouble = pods_trouble(trial.snapshot, trial.candidate)
+    why = f" ({trouble})" if trouble else ""
     return f"waiting for {trial.pods} ready pods of version {trial.candidate.version}{why}"
 
 

@@ -12,7 +12,7 @@ from modelrollout.api.status import CapacityPlan, CapacityStatus, ColourStatus, 
 from modelrollout.engine.capacity import carried
 from modelrollout.engine.move import Move, answering_pods, evolve, warning, with_status
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.snapshot import Shortage, Snapshot
+from modelrollout.engine.snapshot import Shortage, Snapshot, Workload
 
 SHORTAGE_LASTS = timedelta(minutes=1)
 
@@ -95,10 +95,16 @@ def with_revert_capacity(snapshot: Snapshot, status: ModelRolloutStatus) -> Mode
     return evolve(status, capacity=evolve(status.capacity or CapacityStatus(), revert_capacity=share))
 
 
-def way_out(snapshot: Snapshot, part: ColourStatus) -> str:
+def pods_trouble(snapshot: Snapshot, part: ColourStatus) -> str:
+    """Why pods of a version are missing, as far as anybody says, and what a person can do about it."""
+    workload = snapshot.workloads.get(part.colour)
+    return f"{workload.message}{_way_out(snapshot, workload)}" if workload and workload.message else ""
+
+
+def _way_out(snapshot: Snapshot, workload: Workload) -> str:
     """What a person can do when pods of a version have no room; empty when they have, or will get it by themselves."""
-    workload, status, spec = snapshot.workloads.get(part.colour), snapshot.status, snapshot.spec
-    if workload is None or workload.shortage is None or status.stable is None:
+    status, spec = snapshot.status, snapshot.spec
+    if workload.shortage is None or status.stable is None:
         return ""
     if spec.capacity.no_room is NoRoom.WAIT:
         return "; make room, or set spec.capacity.noRoom to ShrinkStable"
