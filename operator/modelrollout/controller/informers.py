@@ -62,15 +62,14 @@ class Informers:
         self._others: dict[str, Cache[Live]] = {
             kind.kind: Cache(kind, _as_it_is) for kind in self.kinds if kind is not MODEL_ROLLOUTS
         }
-        self._asked: dict[Key, set[Key]] = defaultdict(set)
-        """By rollout: the RolloutActions that were not told yet what became of them."""
         self._served: set[Kind] = set()
         self._gateways: dict[Key, frozenset[Key]] = {}
         """The Gateways that each rollout of the gatewayAPI router names."""
         self._belonging: dict[Kind, dict[Key, set[Key]]] = {
-            kind: defaultdict(set) for kind in (CONTROLLER_REVISIONS, PODS)
+            kind: defaultdict(set) for kind in (CONTROLLER_REVISIONS, PODS, ROLLOUT_ACTIONS)
         }
-        """By rollout: the records of what its attempts ran, and its pods that the scheduler finds no node for."""
+        """By rollout: the records of what its attempts ran, its pods that the scheduler finds no node for, and the
+        RolloutActions that were not told yet what became of them."""
 
     def get(self, kind: str, namespace: str, name: str) -> Live | None:
         """See `Objects.get`."""
@@ -79,9 +78,7 @@ class Informers:
 
     def asked(self, rollout: Key) -> list[Live]:
         """The RolloutActions that were not told yet what became of them, oldest first."""
-        cache = self._others[ROLLOUT_ACTIONS.kind]
-        found = [cache.get(key) for key in self._asked.get(rollout, ())]
-        return sorted((one for one in found if one), key=_age)
+        return sorted(self._of(rollout, ROLLOUT_ACTIONS), key=_age)
 
     def records(self, rollout: Key) -> Iterator[Live]:
         """What there is to tell of the attempts of a rollout, without what they ran."""
@@ -187,13 +184,7 @@ class Informers:
     def _gone(self, kind: Kind, manifest: Live, priority: Priority) -> None:
         if kind is MODEL_ROLLOUTS:
             self._gateways.pop(key_of(manifest), None)
-        if kind is ROLLOUT_ACTIONS:
-            self._hear_no_more(manifest)
-        known, owner = self._belonging.get(kind, {}), owner_of(manifest)
-        if owner in known:
-            known[owner].discard(key_of(manifest))
-            if not known[owner]:
-                del known[owner]
+        self._leave_out(kind, manifest)
         self._enqueue_all(self._concerned(kind, manifest), priority)
 
     def _enqueue_all(self, keys: Iterable[Key], priority: Priority) -> None:
@@ -205,11 +196,9 @@ class Informers:
         key = key_of(manifest)
         if kind is MODEL_ROLLOUTS:
             return [key]
-        if kind is ROLLOUT_ACTIONS:
-            return [_rollout_of(manifest)]
-        if kind in CHILDREN or kind is PODS:
-            owner = owner_of(manifest)
-            return [owner] if owner else []
+        if kind in CHILDREN or kind in self._belonging:
+            rollout = _rollout_of(kind, manifest)
+            return [rollout] if rollout else []
         if kind is GATEWAYS:
             return [rollout for rollout, gateways in self._gateways.items() if key in gateways]
         if kind in GUARDS:
@@ -220,19 +209,19 @@ class Informers:
         """Remember by which way an object is found."""
         if kind is MODEL_ROLLOUTS:
             self._note_gateways(manifest)
+        rollout = _rollout_of(kind, manifest) if kind in self._belonging else None
         if kind is ROLLOUT_ACTIONS and (manifest.get("status") or {}).get("outcome"):
-            self._hear_no_more(manifest)
-        elif kind is ROLLOUT_ACTIONS:
-            self._asked[_rollout_of(manifest)].add(key_of(manifest))
-        owner = owner_of(manifest) if kind in self._belonging else None
-        if owner:
-            self._belonging[kind][owner].add(key_of(manifest))
+            self._leave_out(kind, manifest)
+        elif rollout:
+            self._belonging[kind][rollout].add(key_of(manifest))
 
-    def _hear_no_more(self, action: Live) -> None:
-        rollout = _rollout_of(action)
-        self._asked[rollout].discard(key_of(action))
-        if not self._asked[rollout]:
-            del self._asked[rollout]
+    def _leave_out(self, kind: Kind, manifest: Live) -> None:
+        """It is gone, or answered."""
+        known, rollout = self._belonging.get(kind, {}), _rollout_of(kind, manifest)
+        if rollout in known:
+            known[rollout].discard(key_of(manifest))
+            if not known[rollout]:
+                del known[rollout]
 
     def _note_gateways(self, manifest: Live) -> None:
         key = key_of(manifest)
@@ -251,8 +240,11 @@ class _MissingCRDError(Exception):
     """ModelRollouts cannot be listed, so there is nothing to do until somebody installs the CRD or the role."""
 
 
-def _rollout_of(action: Live) -> Key:
-    return Key(action["metadata"]["namespace"], action["spec"]["rollout"])
+def _rollout_of(kind: Kind, manifest: Live) -> Key | None:
+    """The rollout that an object belongs to, or that an action is asked of."""
+    if kind is ROLLOUT_ACTIONS:
+        return Key(manifest["metadata"]["namespace"], manifest["spec"]["rollout"])
+    return owner_of(manifest)
 
 
 def _age(action: Live) -> tuple[str, int]:
