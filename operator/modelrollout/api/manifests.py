@@ -62,9 +62,14 @@ def stamped(manifest: Manifest) -> Manifest:
 _FENCE = ("uid", "resourceVersion")
 
 
+def seen_as(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """What of its metadata tells an object, as it was seen, from any other and from any other state of it."""
+    return {name: metadata[name] for name in _FENCE}
+
+
 def fence_of(live: Live) -> str:
-    """What tells this object, as it was seen, from any other and from any other state of it."""
-    return "/".join(live["metadata"][name] for name in _FENCE)
+    """What tells this object, as it was seen, from any other and from any other state of it, in one string."""
+    return "/".join(seen_as(live["metadata"]).values())
 
 
 def fenced(manifest: Manifest, fence: str | None) -> Manifest:
@@ -84,6 +89,16 @@ def unless_there(manifest: Manifest) -> Manifest:
 
 _BEFORE_ALL = "1"
 """The revision of etcd, and of what stands in for it, before anything was written."""
+
+
+def only_onto(live: Live | None, manifest: Manifest) -> Manifest:
+    """The same write, for the object as it was seen, or for none: it may arrive when we have long been deposed.
+
+    One that is for an object that was seen stays as it is.
+    """
+    if is_fenced(manifest):
+        return manifest
+    return fenced(manifest, fence_of(live)) if live else unless_there(manifest)
 
 
 def is_fenced(manifest: Manifest) -> bool:

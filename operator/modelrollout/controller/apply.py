@@ -12,7 +12,7 @@ from datetime import datetime
 from modelrollout.api.action import RolloutActionStatus
 from modelrollout.api.base import API_VERSION
 from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, serving_selector
-from modelrollout.api.manifests import RENDERED, covers, fence_of, fenced, is_fenced, unless_there
+from modelrollout.api.manifests import RENDERED, covers, is_fenced, only_onto, seen_as
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.status import ModelRolloutStatus, Phase
 from modelrollout.api.workload_ref import handed_over_to
@@ -275,7 +275,7 @@ class Applier:
     async def _send(self, manifest: Manifest, live: Live | None) -> Live:
         kind, key = kind_of(manifest), key_of(manifest)
         try:
-            return await self._api.apply(_only_onto(live, manifest), force=live is not None)
+            return await self._api.apply(only_onto(live, manifest), force=live is not None)
         except NotFoundError as error:
             raise RefusedError(f"{kind} {key}: {error}") from error
         except ConflictError:
@@ -290,7 +290,7 @@ class Applier:
         kind, key = kind_of(manifest), key_of(manifest)
         there = await self._api.get(kind, key)
         try:
-            return await self._api.apply(_only_onto(there, manifest), force=False)
+            return await self._api.apply(only_onto(there, manifest), force=False)
         except ConflictError as error:
             raise RefusedError(f"{kind} {key} exists and is not ours; delete or rename it: {error}") from error
 
@@ -310,7 +310,7 @@ class Applier:
         live = self._informers.get(DEPLOYMENTS.kind, *key)
         if live is None or live["spec"].get("replicas") == effect.replicas:
             return False
-        changes = _only_onto(live, {"metadata": {}, **deployment.scale(effect)})
+        changes = only_onto(live, {"metadata": {}, **deployment.scale(effect)})
         try:
             self._informers.learn(await self._api.patch(DEPLOYMENTS, key, changes))
         except (ConflictError, NotFoundError):
@@ -329,7 +329,7 @@ class Applier:
         if not is_the_same or handed_over_to(live) == seen.owner.uid or is_ours(live):
             self._references.workloads.hear(DEPLOYMENTS, live)
             raise ConflictError(f"Deployment {key} has changed since it was looked at")
-        answer = await self._api.patch(DEPLOYMENTS, key, _only_onto(live, deployment.hand_over(seen.owner)))
+        answer = await self._api.patch(DEPLOYMENTS, key, only_onto(live, deployment.hand_over(seen.owner)))
         self._references.workloads.hear(DEPLOYMENTS, answer)
         return True
 
@@ -337,7 +337,7 @@ class Applier:
         manifest = {
             "apiVersion": API_VERSION,
             "kind": MODEL_ROLLOUTS.kind,
-            "metadata": {**seen.key._asdict(), "uid": seen.owner.uid, "resourceVersion": seen.resource_version},
+            "metadata": {**seen.key._asdict(), **seen_as(seen.rollout.metadata)},
             "status": status.to_wire(),
         }
         return await self._write_rollout(seen, self._api.replace_status(manifest))
@@ -349,10 +349,14 @@ class Applier:
         if live is None or live["metadata"]["uid"] != effect.uid:
             return False
         status = RolloutActionStatus(outcome=effect.outcome, message=effect.message, at=effect.at)
-        metadata = {**key._asdict(), "uid": effect.uid, "resourceVersion": _version(live)}
-        manifest = {"apiVersion": API_VERSION, "kind": ROLLOUT_ACTIONS.kind, "metadata": metadata}
+        manifest = {
+            "apiVersion": API_VERSION,
+            "kind": ROLLOUT_ACTIONS.kind,
+            "metadata": key._asdict(),
+            "status": status.to_wire(),
+        }
         try:
-            self._informers.learn(await self._api.replace_status({**manifest, "status": status.to_wire()}))
+            self._informers.learn(await self._api.replace_status(only_onto(live, manifest)))
         except (ConflictError, NotFoundError):
             await self._informers.refresh(ROLLOUT_ACTIONS, key)
         return True
@@ -416,13 +420,6 @@ class Applier:
 
 def _finalizers(seen: Seen) -> list[str]:
     return seen.rollout.metadata.get("finalizers") or []
-
-
-def _only_onto(live: Live | None, manifest: Manifest) -> Manifest:
-    """The same write, for the object as it was seen: it may arrive when we have long been deposed."""
-    if is_fenced(manifest):
-        return manifest
-    return fenced(manifest, fence_of(live)) if live else unless_there(manifest)
 
 
 def _digest(manifest: Manifest) -> str:

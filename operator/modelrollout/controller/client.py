@@ -17,6 +17,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 
 from modelrollout import __version__
 from modelrollout.api.labels import MANAGER
+from modelrollout.api.manifests import seen_as
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.controller.kinds import Key, Kind, key_of, kind_of
 from modelrollout.controller.settings import CannotStartError
@@ -208,8 +209,7 @@ class KubeClient:
 
     async def delete(self, live: Live) -> None:
         kind, key = kind_of(live), key_of(live)
-        seen = {name: live["metadata"][name] for name in ("uid", "resourceVersion")}
-        body = {"propagationPolicy": "Background", "preconditions": seen}
+        body = {"propagationPolicy": "Background", "preconditions": seen_as(live["metadata"])}
         await self._send("delete", kind, kind.path(*key), body=body)
 
     async def create(self, manifest: Manifest) -> Live:

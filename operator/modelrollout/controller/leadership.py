@@ -19,6 +19,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from modelrollout.api.manifests import fence_of, only_onto
 from modelrollout.api.objects import Live
 from modelrollout.controller.client import ApiError, ConflictError, KubeApi, NotFoundError
 from modelrollout.controller.kinds import LEASES, Key
@@ -118,7 +119,7 @@ class Leadership:
             self._is_there = False
             return
         self._is_there = True
-        if self._seen is None or _version(lease) != _version(self._seen):
+        if self._seen is None or fence_of(lease) != fence_of(self._seen):
             self._seen, self._seen_since = lease, self._clock()
         if not self._is_ours():
             self._leads_until = _NEVER
@@ -153,8 +154,7 @@ class Leadership:
         if self._seen is None or not self._is_there:
             named = {"apiVersion": LEASES.api_version, "kind": LEASES.kind, "metadata": self._lease._asdict()}
             return await self._api.create({**named, "spec": dict(spec)})
-        fence = {name: self._seen["metadata"][name] for name in ("uid", "resourceVersion")}
-        return await self._api.patch(LEASES, self._lease, {"metadata": fence, "spec": spec})
+        return await self._api.patch(LEASES, self._lease, only_onto(self._seen, {"metadata": {}, "spec": spec}))
 
     async def _let_go(self) -> None:
         """A renewal that was under way may come in between."""
@@ -178,7 +178,3 @@ def _spec(lease: Live | None) -> Mapping[str, Any]:
 
 def _holder(lease: Live | None) -> str:
     return str(_spec(lease).get("holderIdentity") or "")
-
-
-def _version(lease: Live) -> tuple[str, str]:
-    return lease["metadata"]["uid"], lease["metadata"]["resourceVersion"]

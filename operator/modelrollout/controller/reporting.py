@@ -9,7 +9,7 @@ from collections.abc import Collection
 from contextlib import suppress
 
 from modelrollout.api.labels import NAME
-from modelrollout.api.manifests import fence_of, fenced, unless_there
+from modelrollout.api.manifests import only_onto
 from modelrollout.api.objects import Manifest
 from modelrollout.api.owner import Rollout
 from modelrollout.controller.client import KubeApi, NotFoundError, RefusedError
@@ -54,9 +54,10 @@ class Reports:
         self._written.setdefault(key, {})[record.attempt] = record.entries
 
     async def _onto_what_is_there(self, manifest: Manifest) -> Manifest:
+        there = None
         with suppress(NotFoundError):
-            return fenced(manifest, fence_of(await self._api.get(ROLLOUT_REPORTS, key_of(manifest))))
-        return unless_there(manifest)
+            there = await self._api.get(ROLLOUT_REPORTS, key_of(manifest))
+        return only_onto(there, manifest)
 
     async def _remove_surplus(self, key: Key, *, limit: int, in_use: Collection[int]) -> None:
         selector = f"{ROLLOUT_REPORTS.selector},{NAME}={key.name}"
