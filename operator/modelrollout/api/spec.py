@@ -16,7 +16,7 @@ from modelrollout.api.quantities import LABEL_VALUE_PATTERN, Duration, HttpPath,
 from modelrollout.api.slo import Slo
 from modelrollout.api.status import MOST_HISTORY
 from modelrollout.api.strategy import Bake, Strategy
-from modelrollout.api.template import MODEL_ENVIRONMENT, Template
+from modelrollout.api.template import Template
 from modelrollout.api.traffic import Traffic
 from modelrollout.api.workload_ref import WorkloadRef
 
@@ -53,9 +53,9 @@ class Model(ApiModel):
         default_factory=dict,
     )
 
-    def variables(self, rollout: str) -> dict[str, str]:
-        """What the containers of a rollout of this name are told; empty: nothing is."""
-        return dict(zip(MODEL_ENVIRONMENT, (self.name or rollout, self.version, self.uri), strict=True))
+    def identity(self, rollout: str) -> dict[str, str]:
+        """What pods of a rollout of this name are told of it. One more field would make an attempt of every model."""
+        return {"name": self.name or rollout, "version": self.version, "uri": self.uri}
 
 
 class Service(ApiModel):

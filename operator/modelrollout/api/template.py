@@ -5,6 +5,7 @@ a condition reports what it says. The whole PodTemplateSpec in the CRD would be 
 release of Kubernetes.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
@@ -15,7 +16,7 @@ from modelrollout.api.base import GROUP, ApiModel, listed_by, rule, rules, worde
 from modelrollout.api.quantities import DNS_LABEL_PATTERN, DnsLabel
 
 MODEL_ENVIRONMENT = ("MODEL_NAME", "MODEL_VERSION", "MODEL_URI")
-"""What the operator tells the containers about the model."""
+"""Variables by which the operator tells the containers about the model."""
 
 _LABEL_VALUE_OR_NOTHING = r"^([A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?)?$"
 
@@ -152,3 +153,8 @@ class PodTemplate(ApiModel):
 
 Template = Annotated[dict[str, Any], SchemaOf(PodTemplate)]
 """A PodTemplateSpec as the user wrote it; what PodTemplate says of it holds."""
+
+
+def model_environment(model: Mapping[str, str]) -> dict[str, str]:
+    """What there is to tell the containers about a model of this name, version and uri."""
+    return dict(zip(MODEL_ENVIRONMENT, (model["name"], model["version"], model["uri"]), strict=True))

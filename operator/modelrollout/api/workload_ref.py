@@ -15,7 +15,7 @@ from pydantic import Field
 from modelrollout.api.base import GROUP, ApiModel, worded
 from modelrollout.api.labels import MANAGED_BY, MANAGER, NAME
 from modelrollout.api.objects import Live
-from modelrollout.api.template import MODEL_ENVIRONMENT
+from modelrollout.api.template import MODEL_ENVIRONMENT, model_environment
 
 HANDED_OVER_TO = f"{GROUP}/handed-over-to"
 """Annotation of a Deployment: uid of the ModelRollout that it was scaled to 0 for. It is written with the 0."""
@@ -76,18 +76,18 @@ class Referred:
             template=json.dumps(_what_counts(spec.get("template") or {}), separators=(",", ":")),
         )
 
-    def pod_template(self, variables: Mapping[str, str], port: int | str) -> dict[str, Any]:
+    def pod_template(self, model: Mapping[str, str], port: int | str) -> dict[str, Any]:
         """The pods that it describes, as they would be written in the spec.
 
         Args:
-            variables: what the operator is going to tell the containers of the model.
+            model: name, version and uri of the model that they are to serve.
             port: `spec.service.targetPort`.
 
         Raises:
             UnusableError: they cannot be taken over.
         """
         template: dict[str, Any] = json.loads(self.template)
-        for trouble in self._troubles(template, variables, port):
+        for trouble in self._troubles(template, model_environment(model), port):
             raise UnusableError(f"Deployment {self.name}, which spec.workloadRef names, {trouble}")
         return _without_variables(template)
 

@@ -25,9 +25,9 @@ def referred(rollout: ModelRollout, deployments: Iterable[dict[str, Any]]) -> Re
 def faults(rollout: ModelRollout, found: Referred | None) -> Iterator[Complaint]:
     """What the operator would say of the Deployment before anything moves."""
     if found:
-        variables = rollout.spec.model.variables(rollout.metadata.get("name", ""))
+        model = rollout.spec.model.identity(rollout.metadata.get("name", ""))
         try:
-            found.pod_template(variables, rollout.spec.service.target_port)
+            found.pod_template(model, rollout.spec.service.target_port)
         except UnusableError as error:
             yield Complaint(_AT, str(error))
 

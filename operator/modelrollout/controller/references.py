@@ -95,7 +95,7 @@ class References:
             return Described(spec=spec, copied=Copied(digests={}, trouble=trouble))
         origin = _origin(found, rollout) if found.made_for is None else None
         try:
-            template = found.pod_template(spec.model.variables(key.name), spec.service.target_port)
+            template = found.pod_template(spec.model.identity(key.name), spec.service.target_port)
         except UnusableError as error:
             return Described(spec=spec, copied=Copied(digests={}, trouble=str(error)), origin=origin)
         return Described(spec=spec.model_copy(update={"template": template}), origin=origin)

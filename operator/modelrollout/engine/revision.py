@@ -22,8 +22,8 @@ _WITH_A_REFERENCE: Any = _NO_OTHER_TRY | {"template": True, "workload_ref": {"sc
 
 def revision_of(name: str, spec: ModelRolloutSpec, copied: Mapping[str, str] | None = None) -> str:
     """Hash of what the pods run: model name, version, uri, template, and what is copied. Another is another attempt."""
-    model = {"name": spec.model.name or name, "version": spec.model.version, "uri": spec.model.uri}
-    return _digest({"model": model, "template": spec.template} | ({"copied": dict(copied)} if copied else {}))
+    content = {"model": spec.model.identity(name), "template": spec.template}
+    return _digest(content | ({"copied": dict(copied)} if copied else {}))
 
 
 def fingerprint_of(spec: ModelRolloutSpec) -> str:

@@ -16,7 +16,7 @@ from modelrollout.api.labels import (
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.owner import Rollout
 from modelrollout.api.quantities import parse_duration
-from modelrollout.api.template import MODEL_ENVIRONMENT
+from modelrollout.api.template import model_environment
 from modelrollout.api.workload_ref import HANDED_OVER_TO
 from modelrollout.engine.effects import ApplyWorkload, ScaleWorkload
 from modelrollout.engine.snapshot import Workload
@@ -118,7 +118,8 @@ def _pod_template(content: Content, *, labels: dict[str, str], grace: int) -> di
     template = content.template
     metadata, pod = template.get("metadata") or {}, template["spec"]
     ours = labels | {VERSION: content.model["version"]}
-    environment = _environment(content)
+    told = model_environment(content.model)
+    environment = [{"name": name, "value": value} for name, value in told.items() if value]
     containers = {
         field: [_with_environment(container, environment) for container in pod[field]]
         for field in ("containers", "initContainers")
@@ -131,11 +132,6 @@ def _pod_template(content: Content, *, labels: dict[str, str], grace: int) -> di
         "metadata": {**metadata, "labels": {**(metadata.get("labels") or {}), **ours}},
         "spec": {**pod, **containers, **to_end},
     }
-
-
-def _environment(content: Content) -> list[dict[str, str]]:
-    values = (content.model["name"], content.model["version"], content.model["uri"])
-    return [{"name": name, "value": value} for name, value in zip(MODEL_ENVIRONMENT, values, strict=True) if value]
 
 
 def _with_environment(container: dict[str, Any], environment: list[dict[str, str]]) -> dict[str, Any]:

@@ -27,9 +27,8 @@ class Content:
 def described(rollout: Rollout, copies: Mapping[Reference, str] | None = None) -> Content:
     """What the present spec describes, with copies in place of what they are copies of."""
     names = copies or {}
-    model = rollout.spec.model
     return Content(
-        model={"name": model.name or rollout.name, "version": model.version, "uri": model.uri},
+        model=rollout.spec.model.identity(rollout.name),
         template=with_copies(rollout.spec.pod_template, names) if names else rollout.spec.pod_template,
         copies=tuple(Reference(source.kind, name) for source, name in sorted(names.items())),
     )
