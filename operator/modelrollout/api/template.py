@@ -5,7 +5,7 @@ a condition reports what it says. The whole PodTemplateSpec in the CRD would be 
 release of Kubernetes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
@@ -158,3 +158,15 @@ Template = Annotated[dict[str, Any], SchemaOf(PodTemplate)]
 def model_environment(model: Mapping[str, str]) -> dict[str, str]:
     """What there is to tell the containers about a model of this name, version and uri."""
     return dict(zip(MODEL_ENVIRONMENT, (model["name"], model["version"], model["uri"]), strict=True))
+
+
+def containers(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """All containers of a template, also those that run before the others."""
+    for field in ("containers", "initContainers"):
+        yield from template["spec"].get(field) or []
+
+
+def has_port(template: Mapping[str, Any], target_port: int | str) -> bool:
+    """Whether pods have the port that `spec.service.targetPort` means; a number needs no container that tells of it."""
+    names = {port.get("name", "") for container in containers(template) for port in container.get("ports") or []}
+    return isinstance(target_port, int) or target_port in names

@@ -15,7 +15,7 @@ from pydantic import Field
 from modelrollout.api.base import GROUP, ApiModel, worded
 from modelrollout.api.labels import MANAGED_BY, MANAGER, NAME
 from modelrollout.api.objects import Live
-from modelrollout.api.template import MODEL_ENVIRONMENT, model_environment
+from modelrollout.api.template import MODEL_ENVIRONMENT, containers, has_port, model_environment
 
 HANDED_OVER_TO = f"{GROUP}/handed-over-to"
 """Annotation of a Deployment: uid of the ModelRollout that it was scaled to 0 for. It is written with the 0."""
@@ -105,7 +105,7 @@ class Referred:
             yield f"gives its pods labels that the operator sets itself: remove {', '.join(reserved)} there"
         for container, variable in _model_variables(template):
             yield from _against(container, variable, variables)
-        if isinstance(port, str) and port not in _port_names(template):
+        if not has_port(template, port):
             yield f"has no port named {port}: name a port so there, or set spec.service.targetPort to a number"
 
 
@@ -130,18 +130,9 @@ def _labels(template: Mapping[str, Any]) -> Mapping[str, str]:
     return labels
 
 
-def _containers(template: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    for field in ("containers", "initContainers"):
-        yield from template["spec"].get(field) or []
-
-
-def _port_names(template: Mapping[str, Any]) -> set[str]:
-    return {port.get("name", "") for container in _containers(template) for port in container.get("ports") or []}
-
-
 def _model_variables(template: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Variables that tell of the model already, as a Deployment may have them; each with the name of its container."""
-    for container in _containers(template):
+    for container in containers(template):
         for variable in container.get("env") or []:
             if variable.get("name") in MODEL_ENVIRONMENT:
                 yield container.get("name", "?"), variable
@@ -161,7 +152,7 @@ def _against(container: str, variable: Mapping[str, Any], ours: Mapping[str, str
 
 def _without_variables(template: dict[str, Any]) -> dict[str, Any]:
     """The template without variables that the operator sets."""
-    for container in _containers(template):
+    for container in containers(template):
         if "env" in container:
             container["env"] = [one for one in container["env"] if one.get("name") not in MODEL_ENVIRONMENT]
     return template

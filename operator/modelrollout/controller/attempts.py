@@ -2,6 +2,7 @@
 
 from modelrollout.api.labels import attempt_of, colour_name, record_name
 from modelrollout.api.objects import Live, Manifest
+from modelrollout.api.template import has_port
 from modelrollout.controller.client import ConflictError, KubeApi, NotFoundError, RefusedError
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import CONTROLLER_REVISIONS, COPIED, DEPLOYMENTS, Key
@@ -68,7 +69,7 @@ class Attempts:
         except NotFoundError as error:
             raise RefusedError(f"ControllerRevision {name}, which says what to go back to, is gone") from error
         content, port = revisions.content_of(record), seen.spec.service.target_port
-        if attempt != effect.attempt and not revisions.has_port(content, port):
+        if attempt != effect.attempt and not has_port(content.template, port):
             raise RefusedError(f"attempt {attempt} had no port {port}: correct spec.service.targetPort first")
         return content
 

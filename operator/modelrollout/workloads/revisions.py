@@ -75,13 +75,5 @@ def copies_of(record: Live) -> tuple[Reference, ...]:
     return _references(filter(None, listed.split(",")))
 
 
-def has_port(content: Content, target_port: int | str) -> bool:
-    """Whether requests reach these pods on the port that `spec.service.targetPort` means now."""
-    pod = content.template["spec"]
-    containers = [*pod["containers"], *(pod.get("initContainers") or [])]
-    names = {port.get("name") for container in containers for port in container.get("ports") or []}
-    return isinstance(target_port, int) or target_port in names
-
-
 def _references(written: Iterable[str]) -> tuple[Reference, ...]:
     return tuple(Reference(*one.split("/")) for one in written)
