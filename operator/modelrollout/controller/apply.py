@@ -238,13 +238,9 @@ class Applier:
         return False
 
     async def _delete(self, live: Live) -> None:
-        try:
-            await self._api.delete(live)
-        except NotFoundError:
-            pass
-        except ConflictError:
-            await self._informers.refresh(kind_of(live), key_of(live))
-            raise
+        async with self._informers.refreshing(kind_of(live), key_of(live)):
+            with suppress(NotFoundError):
+                await self._api.delete(live)
 
     async def _apply(self, seen: Seen, manifests: Iterable[Manifest]) -> bool:
         changed = [await self._apply_one(seen, manifest) for manifest in manifests]
@@ -311,11 +307,8 @@ class Applier:
         if live is None or live["spec"].get("replicas") == effect.replicas:
             return False
         changes = only_onto(live, {"metadata": {}, **deployment.scale(effect)})
-        try:
+        async with self._informers.refreshing(DEPLOYMENTS, key):
             self._informers.learn(await self._api.patch(DEPLOYMENTS, key, changes))
-        except (ConflictError, NotFoundError):
-            await self._informers.refresh(DEPLOYMENTS, key)
-            raise
         return True
 
     async def _hand_over(self, seen: Seen, effect: HandOver) -> bool:
@@ -355,10 +348,9 @@ class Applier:
             "metadata": key._asdict(),
             "status": status.to_wire(),
         }
-        try:
-            self._informers.learn(await self._api.replace_status(only_onto(live, manifest)))
-        except (ConflictError, NotFoundError):
-            await self._informers.refresh(ROLLOUT_ACTIONS, key)
+        with suppress(ConflictError, NotFoundError):
+            async with self._informers.refreshing(ROLLOUT_ACTIONS, key):
+                self._informers.learn(await self._api.replace_status(only_onto(live, manifest)))
         return True
 
     async def _write_report(self, seen: Seen, effect: WriteReport) -> bool:
@@ -377,11 +369,8 @@ class Applier:
 
     async def _write_rollout(self, seen: Seen, write: Awaitable[Live]) -> bool:
         """Take the answer in. A write that changes nothing leaves the resourceVersion as it is."""
-        try:
+        async with self._informers.refreshing(MODEL_ROLLOUTS, seen.key):
             answer = await write
-        except (ConflictError, NotFoundError):
-            await self._informers.refresh(MODEL_ROLLOUTS, seen.key)
-            raise
         self._informers.learn(answer)
         return _version(answer) != seen.resource_version
 

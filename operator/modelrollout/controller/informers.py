@@ -2,14 +2,22 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, wait_random_exponential
 
 from modelrollout.api.objects import Live
 from modelrollout.api.rollout import ModelRollout
 from modelrollout.controller.cache import Cache
-from modelrollout.controller.client import ExpiredError, KubeApi, NotFoundError, RefusedError, UnavailableError
+from modelrollout.controller.client import (
+    ConflictError,
+    ExpiredError,
+    KubeApi,
+    NotFoundError,
+    RefusedError,
+    UnavailableError,
+)
 from modelrollout.controller.kinds import (
     CHILDREN,
     CONTROLLER_REVISIONS,
@@ -122,6 +130,15 @@ class Informers:
             known = self._cache(kind).last_seen(key)
             if known:
                 self._forget(kind, known, Priority.CHANGE)
+
+    @asynccontextmanager
+    async def refreshing(self, kind: Kind, key: Key) -> AsyncIterator[None]:
+        """A write of one object, which is looked at again where the write fails because of what was known of it."""
+        try:
+            yield
+        except (ConflictError, NotFoundError):
+            await self.refresh(kind, key)
+            raise
 
     async def list_all(self) -> None:
         """List every kind, take in what is new and forget what is gone; retries for as long as it takes."""
