@@ -1,7 +1,6 @@
 """Carries effects out, in their order, up to the first that fails.
 
-Nothing is written that is there already: what was rendered is held against the live object first. Every answer goes
-into the caches at once, so that the next decision sees what this one did.
+Every answer goes into the caches at once, so that the next decision sees what this one did.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -12,20 +11,13 @@ from datetime import datetime
 from modelrollout.api.action import RolloutActionStatus
 from modelrollout.api.base import API_VERSION
 from modelrollout.api.labels import ATTEMPT, FINALIZER, NAME, colour_name, serving_selector
-from modelrollout.api.manifests import RENDERED, covers, is_fenced, only_onto, seen_as
-from modelrollout.api.objects import Live, Manifest
+from modelrollout.api.manifests import only_onto, seen_as
+from modelrollout.api.objects import Live
 from modelrollout.api.status import ModelRolloutStatus, Phase
 from modelrollout.api.workload_ref import handed_over_to
 from modelrollout.controller.attempts import Attempts
 from modelrollout.controller.background import Background
-from modelrollout.controller.client import (
-    ApiError,
-    ConflictError,
-    EndingNamespaceError,
-    KubeApi,
-    NotFoundError,
-    RefusedError,
-)
+from modelrollout.controller.client import ApiError, ConflictError, KubeApi, NotFoundError, RefusedError
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import (
@@ -36,7 +28,6 @@ from modelrollout.controller.kinds import (
     ROLLOUT_ACTIONS,
     ROLLOUT_REPORTS,
     Key,
-    Kind,
     is_ours,
     key_of,
     kind_of,
@@ -45,6 +36,7 @@ from modelrollout.controller.observe import Seen, warm_up_subject
 from modelrollout.controller.references import References
 from modelrollout.controller.refusals import Refusal, Refusals
 from modelrollout.controller.reporting import Reports
+from modelrollout.controller.writing import Writer
 from modelrollout.engine.effects import (
     AddFinalizer,
     AnswerAction,
@@ -112,9 +104,8 @@ class Applier:
         self._references = references
         self._reports = reports
         self._now = now
-        self._applied: dict[Key, dict[tuple[Kind, Key], tuple[str, str]]] = {}
-        """By rollout and object: digest of what was there last, and the resourceVersion that had it."""
         self._attempts = Attempts(api, informers)
+        self._writer = Writer(api, informers)
 
     async def carry_out(self, seen: Seen, effects: Sequence[Effect]) -> Outcome:
         """Carry effects out until one fails; its error is in the outcome."""
@@ -146,8 +137,8 @@ class Applier:
         self._refusals.forget(key)
         self._warm_ups.forget(key)
         self._reports.forget(key)
-        self._applied.pop(key, None)
         self._attempts.forget(key)
+        self._writer.forget(key)
 
     def _tell(self, seen: Seen, effects: Iterable[Effect], outcome: Outcome) -> None:
         """Events tell of the status that is written by now; the next decision will not say them again."""
@@ -196,22 +187,23 @@ class Applier:
             case WriteReport():
                 return await self._write_report(seen, effect)
             case ApplyServices():
-                return await self._apply(seen, services.render(seen.owner))
+                return await self._writer.apply(seen, services.render(seen.owner))
             case ApplyWorkload():
-                return await self._apply(seen, await self._attempts.manifests(seen, effect))
+                return await self._writer.apply(seen, await self._attempts.manifests(seen, effect))
             case ScaleWorkload():
                 return await self._scale(seen, effect)
             case HandOver():
                 return await self._hand_over(seen, effect)
             case Forget():
-                return await self._delete_all(self._attempts.left_of(seen, effect))
+                await self._writer.delete(self._attempts.left_of(seen, effect))
+                return False
             case WarmUp():
                 subject = warm_up_subject(effect.colour, effect.attempt, seen.snapshot.generation)
                 self._warm_ups.ensure(seen.key, subject, lambda: self._warm_up(seen, effect))
                 return False
             case ApplyBudgets():
-                wrote = await self._apply(seen, budgets.render(seen.owner))
-                await self._delete_all(budgets.leftovers(seen.owner, self._informers))
+                wrote = await self._writer.apply(seen, budgets.render(seen.owner))
+                await self._writer.delete(budgets.leftovers(seen.owner, self._informers))
                 return wrote
             case Emit():
                 self._tell(seen, [effect], outcome)
@@ -227,79 +219,9 @@ class Applier:
 
     async def _set_traffic(self, seen: Seen, effect: SetTraffic) -> bool:
         router = router_for(seen.spec)
-        wrote = await self._apply(seen, router.render(seen.owner, effect))
-        await self._delete_all(router.leftovers(seen.owner, self._informers))
+        wrote = await self._writer.apply(seen, router.render(seen.owner, effect))
+        await self._writer.delete(router.leftovers(seen.owner, self._informers))
         return wrote
-
-    async def _delete_all(self, objects: Iterable[Live]) -> bool:
-        """False: the watches tell once they are gone."""
-        for live in objects:
-            await self._delete(live)
-        return False
-
-    async def _delete(self, live: Live) -> None:
-        async with self._informers.refreshing(kind_of(live), key_of(live)):
-            with suppress(NotFoundError):
-                await self._api.delete(live)
-
-    async def _apply(self, seen: Seen, manifests: Iterable[Manifest]) -> bool:
-        changed = [await self._apply_one(seen, manifest) for manifest in manifests]
-        return any(changed)
-
-    async def _apply_one(self, seen: Seen, manifest: Manifest) -> bool:
-        """Server-side apply, if the live object is not like that already.
-
-        An object that exists but does not carry our label is somebody else's: it is not taken over.
-        """
-        kind, key = kind_of(manifest), key_of(manifest)
-        live = self._informers.get(kind.kind, *key)
-        applied = self._applied.setdefault(seen.key, {})
-        if live and self._is_there(manifest, live, applied):
-            return False
-        try:
-            answer = await self._send(manifest, live)
-        except RefusedError as error:
-            # At the end, what is not there needs no change, and must not be what holds the deletion up. In a namespace
-            # that is being deleted, what was there until now is not either.
-            if seen.snapshot.deleting and (live is None or isinstance(error, EndingNamespaceError)):
-                return False
-            raise
-        self._informers.learn(answer)
-        applied[kind, key] = _digest(manifest), _version(answer)
-        return live is None or _version(answer) != _version(live)
-
-    async def _send(self, manifest: Manifest, live: Live | None) -> Live:
-        kind, key = kind_of(manifest), key_of(manifest)
-        try:
-            return await self._api.apply(only_onto(live, manifest), force=live is not None)
-        except NotFoundError as error:
-            raise RefusedError(f"{kind} {key}: {error}") from error
-        except ConflictError:
-            await self._informers.refresh(kind, key)
-            never_ours = live is None and not is_fenced(manifest)
-            if never_ours and self._informers.get(kind.kind, *key) is None:
-                return await self._adopt(manifest)
-            raise
-
-    async def _adopt(self, manifest: Manifest) -> Live:
-        """Write what is there without our label, which may have got lost, unless a field of it is somebody else's."""
-        kind, key = kind_of(manifest), key_of(manifest)
-        there = await self._api.get(kind, key)
-        try:
-            return await self._api.apply(only_onto(there, manifest), force=False)
-        except ConflictError as error:
-            raise RefusedError(f"{kind} {key} exists and is not ours; delete or rename it: {error}") from error
-
-    @staticmethod
-    def _is_there(manifest: Manifest, live: Live, applied: dict[tuple[Kind, Key], tuple[str, str]]) -> bool:
-        """Whether applying the manifest would change nothing, because that was found before, or is found now."""
-        subject, now = (kind_of(manifest), key_of(manifest)), (_digest(manifest), _version(live))
-        if applied.get(subject) == now:
-            return True
-        if covers(manifest, live):
-            applied[subject] = now
-            return True
-        return False
 
     async def _scale(self, seen: Seen, effect: ScaleWorkload) -> bool:
         key = Key(seen.key.namespace, colour_name(seen.key.name, effect.colour))
@@ -372,15 +294,14 @@ class Applier:
         async with self._informers.refreshing(MODEL_ROLLOUTS, seen.key):
             answer = await write
         self._informers.learn(answer)
-        return _version(answer) != seen.resource_version
+        return str(answer["metadata"]["resourceVersion"]) != seen.resource_version
 
     async def _release(self, seen: Seen, effect: Release) -> bool:
         """Disown and delete what is there now, not what was seen last: nothing destructive on an old view."""
         plan = release.plan(seen.owner, effect, [child async for child in self._children(seen)])
         for child, changes in plan.disown:
             self._informers.learn(await self._api.patch(kind_of(child), key_of(child), changes))
-        for child in plan.delete:
-            await self._delete(child)
+        await self._writer.delete(plan.delete)
         return bool(plan.disown or plan.delete)
 
     async def _children(self, seen: Seen) -> AsyncIterator[Live]:
@@ -409,11 +330,3 @@ class Applier:
 
 def _finalizers(seen: Seen) -> list[str]:
     return seen.rollout.metadata.get("finalizers") or []
-
-
-def _digest(manifest: Manifest) -> str:
-    return str(manifest["metadata"]["annotations"][RENDERED])
-
-
-def _version(live: Live) -> str:
-    return str(live["metadata"]["resourceVersion"])
