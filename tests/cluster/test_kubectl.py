@@ -7,6 +7,7 @@ import pytest
 from kubernetes.client import ApiClient
 
 import testbed
+from modelrollout.api.slo import Verdict
 from modelrollout.api.status import (
     Colour,
     ColourStatus,
@@ -17,7 +18,6 @@ from modelrollout.api.status import (
     RevertStatus,
     SloStatus,
     StageStatus,
-    Verdict,
     WeightsStatus,
 )
 from support.rollouts import Rollouts, valid

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelrollout.api.slo import Slo
+from modelrollout.api.slo import Slo, Verdict
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import Colour, Verdict
+from modelrollout.api.status import Colour
 from modelrollout.metrics.preflight import check
 from modelrollout.metrics.prometheus import Prometheus
 from modelrollout.metrics.queries import Scope

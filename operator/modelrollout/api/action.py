@@ -6,12 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from modelrollout.api.base import ApiModel, rule, rules
+from modelrollout.api.base import ApiModel, Text, rule, rules
 from modelrollout.api.quantities import DnsLabel
 from modelrollout.api.spec import RevertMode
 from modelrollout.api.traffic import HeaderMatch
 
-Text = Annotated[str, Field(max_length=1024)]
 Name = Annotated[str, Field(max_length=253)]
 
 

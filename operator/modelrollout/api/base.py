@@ -1,6 +1,6 @@
 """What every model of the API has in common."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
@@ -8,6 +8,9 @@ from pydantic.alias_generators import to_camel
 GROUP = "modelrollout.io"
 VERSION = "v1alpha1"
 API_VERSION = f"{GROUP}/{VERSION}"
+
+Text = Annotated[str, Field(max_length=1024)]
+"""What is said to people, or by them."""
 
 
 class ApiModel(BaseModel):

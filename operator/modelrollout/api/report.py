@@ -5,16 +5,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from modelrollout.api.base import ApiModel
-from modelrollout.api.status import (
+from modelrollout.api.attempt import (
     MOST_ACTIONS,
+    MOST_CONSENTS,
     MOST_ENTRIES,
     ActionRecord,
     AttemptOutcome,
     Consent,
-    Text,
     TimelineEntry,
 )
+from modelrollout.api.base import ApiModel, Text
 
 
 class RolloutReportSpec(ApiModel):
@@ -52,7 +52,9 @@ class RolloutReportStatus(ApiModel):
     )
     omitted: int = Field(description="How many entries of the timeline were left out for want of room.", default=0)
     consents: list[Consent] = Field(
-        description="Approvals, and items of checklists that were signed off.", default_factory=list, max_length=128
+        description="Approvals, and items of checklists that were signed off.",
+        default_factory=list,
+        max_length=MOST_CONSENTS,
     )
     actions: list[ActionRecord] = Field(
         description="RolloutActions of this attempt, applied or refused.",

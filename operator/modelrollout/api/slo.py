@@ -26,6 +26,14 @@ QUERY_VARIABLES = ("namespace", "rollout", "candidate", "stable", "service_candi
 """What is filled in where a query says $NAME or ${NAME}."""
 
 
+class Verdict(StrEnum):
+    """What an SLO says. Inconclusive is neither health nor harm."""
+
+    PASS = "Pass"  # noqa: S105 - no password
+    BREACH = "Breach"
+    INCONCLUSIVE = "Inconclusive"
+
+
 class OnBreach(StrEnum):
     """What a breach does to the candidate."""
 

@@ -6,29 +6,23 @@ from typing import Annotated
 
 from pydantic import Field
 
-from modelrollout.api.base import ApiModel, listed_by
+from modelrollout.api.attempt import MOST_ACTIONS, MOST_CONSENTS, ActionRecord, AttemptRecord, Consent, Word
+from modelrollout.api.base import ApiModel, Text, listed_by
+from modelrollout.api.slo import Verdict
 from modelrollout.api.traffic import MOST_COHORTS, HeaderMatch
 
 MOST_REACHABLE_WEIGHTS = 128
 """How many of the weights that the replicas router can reach are listed."""
 
-MOST_ACTIONS = 64
-"""How many RolloutActions are remembered; more than that wait."""
-
-MOST_CONSENTS = 128
 MOST_EXCLUDED = 16
 MOST_HISTORY = 100
 """The largest revisionHistoryLimit."""
-MOST_ENTRIES = 64
-"""How many entries the timeline of an attempt keeps; what is left out beyond that is counted."""
 
 MOST_RECORDS = 16
 """How many attempts are remembered: the newest, and those before it whose reports are not written yet.
 
 Those before it have no more than MOST_ENTRIES entries together: where reports are refused for long, the oldest go.
 """
-
-Text = Annotated[str, Field(max_length=1024)]
 
 
 class Colour(StrEnum):
@@ -50,14 +44,6 @@ class Phase(StrEnum):
     PROGRESSING = "Progressing"
     REVERTING = "Reverting"
     REVERTED = "Reverted"
-
-
-class Verdict(StrEnum):
-    """What an SLO says. Inconclusive is neither health nor harm."""
-
-    PASS = "Pass"  # noqa: S105 - no password
-    BREACH = "Breach"
-    INCONCLUSIVE = "Inconclusive"
 
 
 class HistoryOutcome(StrEnum):
@@ -218,32 +204,6 @@ class WayBackStatus(ApiModel):
     )
 
 
-class Word(ApiModel):
-    """What somebody said, and when."""
-
-    by: Annotated[str, Field(max_length=253)] = Field(description="Who.")
-    at: datetime = Field(description="When.")
-    reason: Text = Field(description="Why.", default="")
-
-
-class Consent(Word):
-    """An approval in a role, or an item of a checklist that was signed off, for a stage of the present attempt."""
-
-    stage: Annotated[str, Field(max_length=63)] = Field(description="The stage.")
-    role: Annotated[str, Field(max_length=63)] = Field(description="The role, of an approval.", default="")
-    item: Annotated[str, Field(max_length=63)] = Field(description="The item, of a checklist.", default="")
-
-
-class ActionRecord(Word):
-    """A RolloutAction that was applied or refused. It is not applied again as long as it stands here."""
-
-    uid: Annotated[str, Field(max_length=63)] = Field(description="metadata.uid of the RolloutAction.")
-    name: Annotated[str, Field(max_length=253)] = Field(description="Its name.")
-    action: Annotated[str, Field(max_length=63)] = Field(description="What was asked for.")
-    outcome: Annotated[str, Field(max_length=63)] = Field(description="Applied or Refused.")
-    message: Text = Field(description="What it did, or why not.", default="")
-
-
 class Pinned(Word):
     """An attempt of history that somebody went back to, and why."""
 
@@ -276,88 +236,6 @@ class HistoryEntry(ApiModel):
     )
     reason: Annotated[str, Field(max_length=63)] = Field(description="Why it was taken back, in one word.", default="")
     promoted_at: datetime | None = Field(description="When it began to serve, the last time.", default=None)
-
-
-class AttemptOutcome(StrEnum):
-    """How an attempt ended, or has not yet."""
-
-    IN_PROGRESS = "InProgress"
-    PROMOTED = "Promoted"
-    UNDONE = "Undone"
-    REVERTED = "Reverted"
-    ABORTED = "Aborted"
-    SUPERSEDED = "Superseded"
-    STOOD_IN = "StoodIn"
-    DELETED = "Deleted"
-
-
-class Evidence(ApiModel):
-    """What one SLO said at the moment of a decision."""
-
-    name: Annotated[str, Field(max_length=63)] = Field(description="Name of the SLO.")
-    verdict: Verdict = Field(description="Pass, Breach or Inconclusive.")
-    reason: Annotated[str, Field(max_length=63)] = Field(description="Why, in one word.")
-    message: Annotated[str, Field(max_length=256)] = Field(description="Why, unless it passed.", default="")
-    value: float | None = Field(description="The value judged.", default=None)
-    limit: float | None = Field(description="The limit it was held against.", default=None)
-    samples: int | None = Field(description="Requests counted in the window.", default=None)
-    asked: Annotated[str, Field(max_length=256)] = Field(
-        description="What was asked of Prometheus: a built-in metric by name, or the query."
-    )
-    window: Annotated[str, Field(max_length=63)] = Field(description="How far back requests counted.")
-
-
-class TimelineEntry(ApiModel):
-    """Something that happened in an attempt."""
-
-    at: datetime = Field(description="When it was decided.")
-    reason: Annotated[str, Field(max_length=63)] = Field(description="What, in one word: the reason of the event.")
-    message: Text = Field(description="What, in a sentence.")
-    stage: Annotated[str, Field(max_length=63)] = Field(
-        description="The stage that the rollout is in by then; empty outside of stages.", default=""
-    )
-    left: Annotated[str, Field(max_length=63)] = Field(
-        description="The stage that it left by this, upwards or back.", default=""
-    )
-    moved: bool = Field(description="Whether the rollout moved by this; else it is only a note.", default=False)
-    evidence: list[Evidence] = Field(
-        description="What each SLO said in the stage that was left, at that moment.",
-        default_factory=list,
-        max_length=16,
-    )
-
-
-class AttemptRecord(ApiModel):
-    """What happened in an attempt; its RolloutReport is written from this."""
-
-    attempt: int = Field(description="Number of the attempt.")
-    version: Annotated[str, Field(max_length=63)] = Field(description="The version on trial.")
-    from_version: Annotated[str, Field(max_length=63)] = Field(
-        description="The version that served when it began; empty when none did.", default=""
-    )
-    started: datetime = Field(description="When it began.")
-    ended: datetime | None = Field(description="When it ended.", default=None)
-    outcome: AttemptOutcome = Field(description="How it ended, or InProgress.", default=AttemptOutcome.IN_PROGRESS)
-    reason: Annotated[str, Field(max_length=63)] = Field(description="Why it ended so, in one word.", default="")
-    message: Text = Field(description="Why it ended so, in a sentence.", default="")
-    timeline: list[TimelineEntry] = Field(
-        description="What happened, oldest first.", default_factory=list, max_length=MOST_ENTRIES
-    )
-    omitted: int = Field(description="How many entries were left out for want of room.", default=0)
-    reported: int = Field(description="How many entries the report is known to have.", default=0)
-    consents: list[Consent] = Field(
-        description="Approvals and checklist items, once another attempt has begun.",
-        default_factory=list,
-        max_length=128,
-    )
-    actions: list[ActionRecord] = Field(
-        description="RolloutActions, once another attempt has begun.", default_factory=list, max_length=MOST_ACTIONS
-    )
-
-    @property
-    def entries(self) -> int:
-        """How many entries there have been, those left out among them: the record only grows."""
-        return self.omitted + len(self.timeline)
 
 
 class ModelRolloutStatus(ApiModel):

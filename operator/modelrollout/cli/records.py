@@ -10,10 +10,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from modelrollout.api.attempt import AttemptOutcome, Evidence, TimelineEntry
 from modelrollout.api.base import problems
 from modelrollout.api.labels import NAME
 from modelrollout.api.report import RolloutReport, report_name
-from modelrollout.api.status import AttemptOutcome, Evidence, TimelineEntry
 from modelrollout.cli.cluster import REPORTS, Cluster, Object, on_cluster
 from modelrollout.cli.names import rollout_argument
 from modelrollout.cli.output import console, output_option, print_data

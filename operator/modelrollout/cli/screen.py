@@ -9,8 +9,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from modelrollout.api.attempt import Word
 from modelrollout.api.rollout import ModelRollout
-from modelrollout.api.status import ColourStatus, SloStatus, Verdict, Word
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import ColourStatus, SloStatus
 from modelrollout.cli.outlook import (
     Mark,
     deadline,

@@ -1,6 +1,7 @@
 """Colours of what is shown."""
 
-from modelrollout.api.status import Colour, Phase, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import Colour, Phase
 
 PHASES = {
     Phase.IDLE: "green",

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from modelrollout.api.status import SloStatus, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import SloStatus
 from modelrollout.controller.kinds import Key
 from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.controller.queue import Priority

@@ -3,7 +3,8 @@
 from datetime import datetime, timedelta
 
 from modelrollout.api.action import ActionKind, ActionOutcome
-from modelrollout.api.status import MOST_ACTIONS, ActionRecord, ModelRolloutStatus
+from modelrollout.api.attempt import MOST_ACTIONS, ActionRecord
+from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.engine.effects import AnswerAction, Emit
 from modelrollout.engine.gates import UNGUARDED
 from modelrollout.engine.move import Move, evolve, normal, warning

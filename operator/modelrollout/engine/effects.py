@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Literal
 
 from modelrollout.api.action import ActionOutcome
-from modelrollout.api.status import AttemptRecord, Colour, ModelRolloutStatus
+from modelrollout.api.attempt import AttemptRecord
+from modelrollout.api.status import Colour, ModelRolloutStatus
 from modelrollout.api.traffic import HeaderMatch
 
 

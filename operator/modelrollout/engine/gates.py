@@ -3,7 +3,8 @@
 import re
 from collections.abc import Sequence
 
-from modelrollout.api.status import ColourStatus, Consent
+from modelrollout.api.attempt import Consent
+from modelrollout.api.status import ColourStatus
 from modelrollout.api.strategy import Approval, ApprovalWhen
 from modelrollout.engine.move import Waiting
 from modelrollout.engine.reasons import Reason

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from modelrollout.api.slo import OnBreach
-from modelrollout.api.status import ColourStatus, SloStatus, StageStatus, Verdict
+from modelrollout.api.slo import OnBreach, Verdict
+from modelrollout.api.status import ColourStatus, SloStatus, StageStatus
 from modelrollout.api.strategy import OnDeadline
 from modelrollout.engine.capacity import (
     ROUTE_SETTLES,

@@ -8,19 +8,9 @@ for until it does not. A new attempt pushes a record out once its report is writ
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from modelrollout.api.slo import Slo
-from modelrollout.api.status import (
-    MOST_ENTRIES,
-    MOST_RECORDS,
-    AttemptOutcome,
-    AttemptRecord,
-    Evidence,
-    ModelRolloutStatus,
-    SloStatus,
-    StageStatus,
-    TimelineEntry,
-    Verdict,
-)
+from modelrollout.api.attempt import MOST_ENTRIES, AttemptOutcome, AttemptRecord, Evidence, TimelineEntry
+from modelrollout.api.slo import Slo, Verdict
+from modelrollout.api.status import MOST_RECORDS, ModelRolloutStatus, SloStatus, StageStatus
 from modelrollout.engine.effects import Effect, WriteReport, fence
 from modelrollout.engine.history import in_use
 from modelrollout.engine.move import Move, evolve

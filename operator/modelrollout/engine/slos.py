@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from modelrollout.api.quantities import parse_duration
-from modelrollout.api.slo import OnBreach, Slo
-from modelrollout.api.status import ModelRolloutStatus, SloStatus, Verdict
+from modelrollout.api.slo import OnBreach, Slo, Verdict
+from modelrollout.api.status import ModelRolloutStatus, SloStatus
 from modelrollout.engine.move import evolve, with_status
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.snapshot import Snapshot

@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modelrollout.api.action import ActionKind, RolloutActionSpec
-from modelrollout.api.status import MOST_CONSENTS, MOST_EXCLUDED, Consent, ModelRolloutStatus, Phase, Word
+from modelrollout.api.attempt import MOST_CONSENTS, Consent, Word
+from modelrollout.api.status import MOST_EXCLUDED, ModelRolloutStatus, Phase
 from modelrollout.engine.capacity import splits_by_pods
 from modelrollout.engine.effects import Emit
 from modelrollout.engine.move import evolve, is_ready

@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from modelrollout.api.quantities import parse_duration, parse_number
-from modelrollout.api.slo import BuiltInMetric, Slo
-from modelrollout.api.status import SloStatus, Verdict
+from modelrollout.api.slo import BuiltInMetric, Slo, Verdict
+from modelrollout.api.status import SloStatus
 from modelrollout.judge.ledger import Coverage
 
 _MESSAGE_LENGTH = 1024

@@ -3,12 +3,12 @@
 from collections.abc import Collection, Iterable
 from datetime import timedelta
 
+from modelrollout.api.attempt import AttemptRecord
 from modelrollout.api.base import API_VERSION
 from modelrollout.api.labels import ATTEMPT, VERSION, attempt_of
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.owner import Rollout
 from modelrollout.api.report import RolloutReportSpec, RolloutReportStatus, report_name
-from modelrollout.api.status import AttemptRecord
 
 
 def render(rollout: Rollout, record: AttemptRecord) -> Manifest:

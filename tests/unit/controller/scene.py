@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from modelrollout.api.status import SloStatus, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import SloStatus
 from modelrollout.controller.client import (
     RefusedError,
 )

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from modelrollout.api.status import SloStatus, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import SloStatus
 from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.controller.queue import Priority
 from modelrollout.controller.readings import ReadingsBoard

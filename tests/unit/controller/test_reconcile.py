@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from modelrollout.api.status import Verdict
+from modelrollout.api.slo import Verdict
 from modelrollout.controller.apply import Applier
 from modelrollout.controller.client import UnavailableError
 from modelrollout.controller.kinds import GATEWAYS, HTTP_ROUTES, Key

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from modelrollout.api.labels import FINALIZER
-from modelrollout.api.status import Verdict
+from modelrollout.api.slo import Verdict
 from modelrollout.controller.client import ApiError, EndingNamespaceError, NotFoundError, RefusedError
 from modelrollout.controller.kinds import HTTP_ROUTES, MODEL_ROLLOUTS, Key, kind_of
 from unit.controller.fake_cluster import GATEWAY_ROUTER, KEY, rollout

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelrollout.api.status import Verdict
+from modelrollout.api.slo import Verdict
 from modelrollout.controller.client import NotFoundError
 from modelrollout.controller.kinds import MODEL_ROLLOUTS, ROLLOUT_REPORTS, Key
 from unit.controller.fake_cluster import KEY, Operator, rollout

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from modelrollout.api.status import Verdict
+from modelrollout.api.slo import Verdict
 from modelrollout.controller.kinds import PODS, Key
 from unit.controller.scene import Scene
 

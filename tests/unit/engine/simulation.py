@@ -9,19 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from modelrollout.api.action import RolloutActionSpec
+from modelrollout.api.attempt import AttemptRecord, TimelineEntry
 from modelrollout.api.quantities import parse_duration
+from modelrollout.api.slo import Verdict
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import (
-    AttemptRecord,
-    CapacityPlan,
-    Colour,
-    ColourStatus,
-    ModelRolloutStatus,
-    Phase,
-    SloStatus,
-    TimelineEntry,
-    Verdict,
-)
+from modelrollout.api.status import CapacityPlan, Colour, ColourStatus, ModelRolloutStatus, Phase, SloStatus
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine import effects as fx
 from modelrollout.engine.capacity import share, splits_by_pods

@@ -7,7 +7,9 @@ from typing import Any, ClassVar
 import pytest
 
 from modelrollout.api.action import ActionOutcome
-from modelrollout.api.status import MOST_ACTIONS, Colour, ModelRolloutStatus, Phase, Verdict
+from modelrollout.api.attempt import MOST_ACTIONS
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
 from modelrollout.engine import effects as fx
 from modelrollout.engine.actions import REMEMBERED_FOR
 from unit.engine.simulation import START, World, make_spec

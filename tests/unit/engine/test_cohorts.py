@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from modelrollout.api.status import Colour, Phase, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import Colour, Phase
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine import effects as fx
 from unit.engine.simulation import World, make_spec

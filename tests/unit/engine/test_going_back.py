@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from modelrollout.api.status import Colour, Phase, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import Colour, Phase
 from modelrollout.engine import effects as fx
 from modelrollout.engine.wanted import find
 from unit.engine.simulation import World, make_spec

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from modelrollout.api.slo import Verdict
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import ConditionStatus, ModelRolloutStatus, Phase, Verdict
+from modelrollout.api.status import ConditionStatus, ModelRolloutStatus, Phase
 from modelrollout.engine import effects as fx
 from modelrollout.engine.decide import decide
 from modelrollout.engine.snapshot import Origin

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from modelrollout.api.status import ModelRolloutStatus, Phase, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import ModelRolloutStatus, Phase
 from modelrollout.engine import effects as fx
 from unit.engine.simulation import World, make_spec
 from unit.engine.worlds import MINUTE, breach, in_stage, serving

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from modelrollout.api.status import Colour, ConditionStatus, Phase, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import Colour, ConditionStatus, Phase
 from unit.engine.worlds import MINUTE, breach, condition, in_stage
 
 LONG = {"canary": {"steps": [{"weight": 10, "hold": "24h"}, {"weight": 100}]}}

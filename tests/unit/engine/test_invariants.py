@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from modelrollout.api.action import ActionKind
+from modelrollout.api.attempt import AttemptOutcome
 from modelrollout.api.capacity import NoRoom
+from modelrollout.api.slo import Verdict
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import AttemptOutcome, Colour, ModelRolloutStatus, Phase, Verdict
+from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
 from modelrollout.engine.room import usable_room

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from modelrollout.api.status import Condition, ConditionStatus, Phase, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import Condition, ConditionStatus, Phase
 from unit.engine.simulation import World, make_spec
 from unit.engine.worlds import MINUTE, condition, in_stage, serving
 

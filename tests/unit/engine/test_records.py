@@ -4,7 +4,9 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-from modelrollout.api.status import MOST_ENTRIES, AttemptOutcome, AttemptRecord, Colour, Phase, Verdict
+from modelrollout.api.attempt import MOST_ENTRIES, AttemptOutcome, AttemptRecord
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import Colour, Phase
 from modelrollout.engine import effects as fx
 from modelrollout.engine.decide import decide
 from unit.engine.simulation import World, make_spec

@@ -2,7 +2,8 @@
 
 from datetime import timedelta
 
-from modelrollout.api.status import ConditionStatus, Phase, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import ConditionStatus, Phase
 from unit.engine.simulation import World, make_spec
 from unit.engine.worlds import MINUTE, condition, in_stage
 

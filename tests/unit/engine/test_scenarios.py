@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import ClassVar
 
-from modelrollout.api.status import Colour, ConditionStatus, Phase, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import Colour, ConditionStatus, Phase
 from modelrollout.engine import effects as fx
 from modelrollout.engine.decide import decide
 from modelrollout.engine.snapshot import Obstacle

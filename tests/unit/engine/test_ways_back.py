@@ -5,7 +5,8 @@ from datetime import timedelta
 
 import pytest
 
-from modelrollout.api.status import Colour, ConditionStatus, Phase, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import Colour, ConditionStatus, Phase
 from modelrollout.engine import effects as fx
 from modelrollout.engine.snapshot import Obstacle
 from unit.engine.simulation import GATEWAY, make_spec

@@ -2,8 +2,9 @@
 
 from datetime import timedelta
 
+from modelrollout.api.slo import Verdict
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import Colour, ConditionStatus, Phase, Verdict
+from modelrollout.api.status import Colour, ConditionStatus, Phase
 from modelrollout.engine import effects as fx
 from unit.engine.simulation import World, make_spec
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
-from modelrollout.api.status import Phase, Verdict
+from modelrollout.api.slo import Verdict
+from modelrollout.api.status import Phase
 from modelrollout.engine.snapshot import Obstacle
 from unit.engine.simulation import World, make_spec
 from unit.engine.worlds import MINUTE, in_stage, serving

@@ -2,7 +2,7 @@
 
 import pytest
 
-from modelrollout.api.status import Verdict
+from modelrollout.api.slo import Verdict
 from support import argocd
 from unit.gitops.conftest import Statuses
 from unit.gitops.states import COMPLETE, STATES, Object, as_object, paused, staged, story

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelrollout.api.slo import Query, Slo
-from modelrollout.api.status import SloStatus, Verdict
+from modelrollout.api.slo import Query, Slo, Verdict
+from modelrollout.api.status import SloStatus
 from modelrollout.judge.ledger import Coverage
 from modelrollout.judge.thresholds import Counts, VerdictReason, describe, judge_counts, judge_value, undecided
 

@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelrollout.api.slo import Query, Slo
+from modelrollout.api.slo import Query, Slo, Verdict
 from modelrollout.api.spec import ServerKind
-from modelrollout.api.status import Colour, Verdict
+from modelrollout.api.status import Colour
 from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Readings
 from modelrollout.metrics.poller import Key, Poller, Target

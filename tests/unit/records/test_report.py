@@ -4,8 +4,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from modelrollout.api.attempt import AttemptOutcome, AttemptRecord, Consent, Evidence, TimelineEntry
 from modelrollout.api.report import RolloutReport
-from modelrollout.api.status import AttemptOutcome, AttemptRecord, Consent, Evidence, TimelineEntry, Verdict
+from modelrollout.api.slo import Verdict
 from modelrollout.records.report import render, surplus
 from support.rendering import rollout
 

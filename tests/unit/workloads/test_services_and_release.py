@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
+from modelrollout.api.attempt import AttemptRecord
 from modelrollout.api.owner import Rollout
-from modelrollout.api.status import AttemptRecord, Colour
+from modelrollout.api.status import Colour
 from modelrollout.engine.effects import ApplyWorkload, Release, SetTraffic
 from modelrollout.records import report
 from modelrollout.traffic.gateway_api import GatewayApi
