@@ -1,6 +1,7 @@
 """What a rollout needs on a full bed besides Prometheus: images, a Gateway, and the operator from its chart."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from testbed import Bed, BedError, helm, images
@@ -17,9 +18,9 @@ def install(bed: Bed) -> None:
     """Have it all installed and ready; what is there already stays as it is."""
     bed.apply(_GATEWAY)  # its proxy starts while the images are loaded
     with step("images of the operator and of the model server"):
-        operator = _operator_image()
-        for tar in (images.build_ours("model-server"), operator):
-            bed.load_image(tar)
+        model_server, operator = images.build_ours("model-server"), _operator_image()
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(bed.load_image, (model_server, operator)))
     with step("Gateway"):
         bed.kubectl("wait", "--namespace=gateways", "gateway/models", "--for=condition=Programmed", "--timeout=120s")
     with step("operator, from its chart"):

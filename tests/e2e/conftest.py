@@ -1,24 +1,35 @@
-"""A real node with real pods, Envoy Gateway, Prometheus, and the operator installed from its chart."""
+"""A real node with real pods, Envoy Gateway, Prometheus, and the operator installed from its chart.
+
+Stories that harm nobody else are told a few at once, and first: tests marked with `story` look back on theirs. Those
+that kill or stop what all share come after them, one by one.
+"""
 
 import os
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from kubernetes.client import ApiClient
-from kubernetes.config import new_client_from_config
 
 import stack
 import testbed
+from e2e.telling import Telling
 from stack import Serve, Served
-from stack.evidence import ROUTING_TAKES
-from stack.served import steps
-from support.stories import ERRORS_AT_GATEWAY, Story
+from support.light_bed import many_connections
 from support.terminal import Shown
 
 KEEP = "MODELROLLOUT_KEEP_BED"
 """Set in the environment, it leaves the bed up, so that the next session need not make one."""
+
+TOLD_AT_ONCE = 2
+"""A model takes a whole processor to start, and then waits for requests, holds and drains most of the time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is told at once comes first."""
+    items.sort(key=lambda item: _telling_of(item) is None)
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +48,7 @@ def bed(shown: Shown) -> Iterator[testbed.Bed]:
 @pytest.fixture(scope="session")
 def client(bed: testbed.Bed) -> Iterator[ApiClient]:
     """The official client, as administrator."""
-    with new_client_from_config(str(bed.kubeconfig)) as client:
+    with many_connections(bed, 4 * TOLD_AT_ONCE) as client:
         yield client
 
 
@@ -52,12 +63,22 @@ def serve(bed: testbed.Bed, client: ApiClient) -> Serve:
 
 
 @pytest.fixture(scope="session")
-def failing_version(serve: Serve) -> Iterator[Story]:
-    """1.2.0-failing behind the Gateway, taken back at its first stage; several tests look back on it."""
-    with serve("failing", strategy=steps(10, 50, 100, hold="5s"), slos=[ERRORS_AT_GATEWAY], replicas=1) as model:
-        model.wait_serving("1.0.0")
-        with model.load(rate=80, requests=20_000, seconds=240) as load:
-            model.roll_out("1.2.0-failing")
-            taken_back = model.wait_taken_back("1.2.0-failing").at
-            model.wait_for_requests(load, 100, sent_after=taken_back + ROUTING_TAKES)
-            yield Story(model, load.stop())
+def endings(request: pytest.FixtureRequest, serve: Serve) -> Iterator[dict[Telling, Future[Any]]]:
+    """Every story of the chosen tests, begun."""
+    tellings = filter(None, dict.fromkeys(map(_telling_of, request.session.items)))
+    with ThreadPoolExecutor(TOLD_AT_ONCE, thread_name_prefix="story") as threads:
+        yield {telling: threads.submit(telling, serve) for telling in tellings}
+        threads.shutdown(cancel_futures=True)
+
+
+@pytest.fixture
+def story(request: pytest.FixtureRequest, endings: dict[Telling, Future[Any]]) -> Any:
+    """What the telling that the test is marked with has returned."""
+    telling = _telling_of(request.node)
+    assert telling, "mark the test with the story that it looks back on: pytest.mark.story(told_by=telling)"
+    return endings[telling].result()
+
+
+def _telling_of(item: pytest.Item) -> Telling | None:
+    marker = item.get_closest_marker("story")
+    return marker.kwargs["told_by"] if marker else None

@@ -1,6 +1,6 @@
 """A ring known by a header, behind the real Envoy: it gets the candidate and nobody else does, until it is back."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -37,8 +37,8 @@ class Story:
     """When everybody was back on stable: a second after the route said so."""
 
 
-@pytest.fixture(scope="module")
-def story(serve: Serve) -> Iterator[Story]:
+def failing_ring(serve: Serve) -> Story:
+    """1.2.0-failing is let in to the internal ring, and out again."""
     rings = {"ring": {"rings": RINGS}}
     with serve("cohorts", strategy=rings, slos=[ERRORS], replicas=1) as model, ExitStack() as loads_end:
         model.wait_serving("1.0.0")
@@ -58,7 +58,10 @@ def story(serve: Serve) -> Iterator[Story]:
         back_at = wait_nobody_let_in(model) + ROUTING_TAKES
         for load in loads.values():
             model.wait_for_requests(load, 10, sent_after=back_at)
-        yield Story(model, {who: load.stop() for who, load in loads.items()}, back_at)
+        return Story(model, {who: load.stop() for who, load in loads.items()}, back_at)
+
+
+pytestmark = pytest.mark.story(told_by=failing_ring)
 
 
 def is_preparing(status: Object) -> bool:

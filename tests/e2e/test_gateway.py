@@ -1,43 +1,31 @@
 """A real model behind Envoy Gateway: good versions are promoted, bad ones are taken back at their first stage."""
 
-from collections.abc import Iterator
-
 import pytest
 
+from e2e.telling import ERRORS_AT_GATEWAY as ERRORS
+from e2e.telling import Story, failing_version
 from stack import Serve
 from stack.evidence import ROUTING_TAKES, Window, by_version, describe, failed, is_models_own, share
 from stack.served import status_of, steps
-from support.stories import ERRORS_AT_GATEWAY as ERRORS
-from support.stories import Story
-
-LATENCY = {
-    "name": "latency",
-    "metric": "latency",
-    "source": "Gateway",
-    "slowerThan": "250ms",
-    "limit": "50%",
-    "minSamples": 6,
-}
 
 
-class TestGoodVersion:
+def good_version(serve: Serve) -> Story:
     """1.1.0 after 1.0.0: stages of 10 and 20 per cent, then everything."""
+    with serve("good", strategy=steps(10, 20, 100, hold="5s"), slos=[ERRORS]) as model:
+        model.wait_serving("1.0.0")
+        with model.load(rate=250, requests=60_000, seconds=240) as load:
+            model.roll_out("1.1.0")
+            model.wait_stage("1.1.0", "canary-20")
+            model.set(paused=True)
+            model.wait_for_requests(load, 5_300, timeout=180)
+            model.set(paused=False)
+            promoted = model.wait_serving("1.1.0").at
+            model.wait_for_requests(load, 200, sent_after=promoted + ROUTING_TAKES)
+            return Story(model, load.stop())
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def story(cls, serve: Serve) -> Iterator[Story]:
-        with serve("good", strategy=steps(10, 20, 100, hold="5s"), slos=[ERRORS]) as model:
-            model.wait_serving("1.0.0")
-            with model.load(rate=250, requests=60_000, seconds=240) as load:
-                model.roll_out("1.1.0")
-                model.wait_stage("1.1.0", "canary-20")
-                model.set(paused=True)
-                model.wait_for_requests(load, 5_300, timeout=180)
-                model.set(paused=False)
-                promoted = model.wait_serving("1.1.0").at
-                model.wait_for_requests(load, 200, sent_after=promoted + ROUTING_TAKES)
-                yield Story(model, load.stop())
 
+@pytest.mark.story(told_by=good_version)
+class TestGoodVersion:
     def test_no_request_fails(self, story: Story) -> None:
         assert not failed(story.answers), describe(failed(story.answers))
 
@@ -65,13 +53,9 @@ class TestGoodVersion:
         assert all((answer.variant == "candidate") == (answer.version == "1.1.0") for answer in answers)
 
 
+@pytest.mark.story(told_by=failing_version)
 class TestFailingVersion:
     """1.2.0-failing raises on a part of the pictures."""
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def story(cls, failing_version: Story) -> Story:
-        return failing_version
 
     def test_is_taken_back_at_its_first_stage(self, story: Story) -> None:
         record = story.model.status["lastRevert"]
@@ -94,43 +78,18 @@ class TestFailingVersion:
         assert {answer.variant for answer in late} == {"stable"}
 
 
-class TestSlowVersion:
-    """1.2.0-slow is right, half a second late."""
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def story(cls, serve: Serve) -> Iterator[Story]:
-        with serve("slow", strategy=steps(10, 50, 100, hold="5s"), slos=[ERRORS, LATENCY], replicas=1) as model:
-            model.wait_serving("1.0.0")
-            # Its answers are slow because each takes a processor for half a second: one such request a second.
-            with model.load(rate=10, requests=20_000, seconds=240) as load:
-                model.roll_out("1.2.0-slow")
-                model.wait_taken_back("1.2.0-slow")
-                yield Story(model, load.stop())
-
-    def test_is_taken_back_at_its_first_stage(self, story: Story) -> None:
-        record = story.model.status["lastRevert"]
-        assert (record["reason"], record["stage"]) == ("SLOBreached", "canary-10")
-        assert "SLO latency breached" in record["message"]
-        assert {window.weight for window in story.model.windows()} == {0, 10}
-
-    def test_no_request_fails(self, story: Story) -> None:
-        assert not failed(story.answers), describe(failed(story.answers))
-
-
-class TestCrashingVersion:
+def crashing_version(serve: Serve) -> Story:
     """1.2.0-crashing cannot load its model."""
+    with serve("crashing", strategy=steps(10, 50, 100, hold="5s"), slos=[ERRORS], replicas=1) as model:
+        model.wait_serving("1.0.0")
+        with model.load(rate=40, requests=20_000, seconds=240) as load:
+            model.set(model={"version": "1.2.0-crashing"}, progressDeadline="15s")
+            model.wait_reverted("1.2.0-crashing")
+            return Story(model, load.stop())
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def story(cls, serve: Serve) -> Iterator[Story]:
-        with serve("crashing", strategy=steps(10, 50, 100, hold="5s"), slos=[ERRORS], replicas=1) as model:
-            model.wait_serving("1.0.0")
-            with model.load(rate=40, requests=20_000, seconds=240) as load:
-                model.set(model={"version": "1.2.0-crashing"}, progressDeadline="15s")
-                model.wait_reverted("1.2.0-crashing")
-                yield Story(model, load.stop())
 
+@pytest.mark.story(told_by=crashing_version)
+class TestCrashingVersion:
     def test_is_given_up_at_the_progress_deadline(self, story: Story) -> None:
         record = story.model.status["lastRevert"]
         assert record["reason"] == "ProgressDeadlineExceeded"

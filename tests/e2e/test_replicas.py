@@ -1,15 +1,15 @@
 """The same without any gateway: a Service, whose connections spread over the ready pods of both versions."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import httpx
 import pytest
 
+from e2e.telling import Story
 from modelrollout.metrics import templates
 from stack import Serve
 from stack.evidence import ROUTING_TAKES, Window, by_version, describe, failed, is_models_own, most_of
-from stack.served import NAME, Served, steps
-from support.stories import Story
+from stack.served import Served, steps
 from traffic_client import Answer
 
 ROUTER: dict[str, object] = {"replicas": {}}
@@ -18,22 +18,21 @@ ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "1%", "minSamples"
 LATENCY = {"name": "latency", "metric": "latency", "slowerThan": "2500ms", "limit": "10%", "minSamples": 20}
 
 
-class TestGoodVersion:
+def good_version(serve: Serve) -> Story:
     """1.1.0 after 1.0.0."""
+    with serve("pods-good", traffic=ROUTER, strategy=STEPS, slos=[ERRORS, LATENCY]) as model:
+        model.wait_serving("1.0.0")
+        with model.load(rate=60, requests=20_000, seconds=240, through_gateway=False) as load:
+            model.roll_out("1.1.0")
+            for stage in ("canary-34", "canary-50", "canary-100"):
+                model.wait_stage("1.1.0", stage)
+            promoted = model.wait_serving("1.1.0").at
+            model.wait_for_requests(load, 200, sent_after=promoted + ROUTING_TAKES)
+            return Story(model, load.stop())
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def story(cls, serve: Serve) -> Iterator[Story]:
-        with serve("pods-good", traffic=ROUTER, strategy=STEPS, slos=[ERRORS, LATENCY]) as model:
-            model.wait_serving("1.0.0")
-            with model.load(rate=60, requests=20_000, seconds=240, through_gateway=False) as load:
-                model.roll_out("1.1.0")
-                for stage in ("canary-34", "canary-50", "canary-100"):
-                    model.wait_stage("1.1.0", stage)
-                promoted = model.wait_serving("1.1.0").at
-                model.wait_for_requests(load, 200, sent_after=promoted + ROUTING_TAKES)
-                yield Story(model, load.stop())
 
+@pytest.mark.story(told_by=good_version)
+class TestGoodVersion:
     def test_no_request_fails(self, story: Story) -> None:
         assert not failed(story.answers), describe(failed(story.answers))
 
@@ -51,25 +50,22 @@ class TestGoodVersion:
         assert by_version(since(promoted, story.answers)).keys() == {"1.1.0"}
 
 
-class TestFailingVersion:
+def failing_version(serve: Serve) -> Story:
     """1.2.0-failing, judged by what its own pods count."""
+    with serve("pods-failing", traffic=ROUTER, strategy=STEPS, slos=[ERRORS, LATENCY]) as model:
+        model.wait_serving("1.0.0")
+        with model.load(rate=60, requests=20_000, seconds=240, through_gateway=False) as load:
+            model.roll_out("1.2.0-failing")
+            taken_back = model.wait_taken_back("1.2.0-failing").at
+            model.wait_for_requests(load, 100, sent_after=taken_back + ROUTING_TAKES)
+            return Story(model, load.stop())
 
-    @pytest.fixture(scope="class")
-    @classmethod
-    def story(cls, serve: Serve) -> Iterator[Story]:
-        with serve("pods-failing", traffic=ROUTER, strategy=STEPS, slos=[ERRORS, LATENCY]) as model:
-            model.wait_serving("1.0.0")
-            with model.load(rate=60, requests=20_000, seconds=240, through_gateway=False) as load:
-                model.roll_out("1.2.0-failing")
-                taken_back = model.wait_taken_back("1.2.0-failing").at
-                model.wait_for_requests(load, 100, sent_after=taken_back + ROUTING_TAKES)
-                yield Story(model, load.stop())
 
+@pytest.mark.story(told_by=failing_version)
+class TestFailingVersion:
     def test_is_taken_back_at_its_first_stage(self, story: Story) -> None:
         record = story.model.status["lastRevert"]
         assert (record["reason"], record["stage"]) == ("SLOBreached", "canary-34"), describe(failed(story.answers))
-        selector = story.model.bed.get("service", NAME, f"--namespace={story.model.namespace}")["spec"]["selector"]
-        assert selector["modelrollout.io/colour"] == story.model.status["stable"]["colour"]
 
     def test_gets_no_more_than_its_stage_declares_and_nothing_afterwards(self, story: Story) -> None:
         (stage,) = story.model.stages("1.2.0-failing")
@@ -86,31 +82,6 @@ class TestFailingVersion:
         assert failed(story.answers)
         assert not others, describe(others)
         assert versions_that_failed(story.model) == {"1.2.0-failing"}
-
-
-class TestSlowVersion:
-    """1.2.0-slow is right, half a second late."""
-
-    @pytest.fixture(scope="class")
-    @classmethod
-    def story(cls, serve: Serve) -> Iterator[Story]:
-        slow = {**LATENCY, "slowerThan": "250ms", "limit": "50%", "minSamples": 6}
-        strategy = steps(50, 100, hold="5s")
-        with serve("pods-slow", traffic=ROUTER, strategy=strategy, slos=[ERRORS, slow], replicas=1) as model:
-            model.wait_serving("1.0.0")
-            # Its answers are slow because each takes a processor for half a second: one such request a second.
-            with model.load(rate=2, requests=20_000, seconds=240, through_gateway=False) as load:
-                model.roll_out("1.2.0-slow")
-                model.wait_taken_back("1.2.0-slow")
-                yield Story(model, load.stop())
-
-    def test_is_taken_back_at_its_first_stage(self, story: Story) -> None:
-        record = story.model.status["lastRevert"]
-        assert (record["reason"], record["stage"]) == ("SLOBreached", "canary-50")
-        assert "SLO latency breached" in record["message"]
-
-    def test_no_request_fails(self, story: Story) -> None:
-        assert not failed(story.answers), describe(failed(story.answers))
 
 
 def since(moment: float, answers: Iterable[Answer]) -> list[Answer]:

@@ -5,6 +5,7 @@ from importlib.resources import files
 import httpx
 import pytest
 
+from e2e.telling import Story, failing_version
 from modelrollout.metrics import templates
 from modelrollout.metrics.templates import (
     ATTEMPT_LABEL,
@@ -16,7 +17,6 @@ from modelrollout.metrics.templates import (
     Template,
 )
 from stack.served import NAME, Served
-from support.stories import Story
 
 TEMPLATES = sorted(
     path.name.removesuffix(".yaml") for path in files(templates.__package__).joinpath("templates").iterdir()
@@ -24,10 +24,13 @@ TEMPLATES = sorted(
 Labels = dict[str, str]
 
 
+pytestmark = pytest.mark.story(told_by=failing_version)
+
+
 @pytest.fixture
-def model(failing_version: Story) -> Served:
+def model(story: Story) -> Served:
     """A rollout of which both versions have given good answers, and one of them failures."""
-    return failing_version.model
+    return story.model
 
 
 @pytest.fixture(params=TEMPLATES)
