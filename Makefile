@@ -18,7 +18,7 @@ down: .venv/ready ## Take everything down that demo and test have left up
 	@$(PY) -m testbed down --all
 
 .PHONY: test
-test: lint types unit invariants cluster e2e ## Run lint, types, unit, invariant, cluster and end-to-end tests
+test: lint types unit invariants cluster scenarios e2e ## Run lint, types, unit, invariant, cluster, scenario and end-to-end tests
 
 .PHONY: lint
 lint: .venv/ready ## Check style, layers and that generated files are up to date

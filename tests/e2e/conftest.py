@@ -23,7 +23,7 @@ from support.terminal import Shown
 KEEP = "MODELROLLOUT_KEEP_BED"
 """Set in the environment, it leaves the bed up, so that the next session need not make one."""
 
-TOLD_AT_ONCE = 2
+TOLD_AT_ONCE = 3
 """A model takes a whole processor to start, and then waits for requests, holds and drains most of the time."""
 
 

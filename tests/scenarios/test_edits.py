@@ -116,6 +116,17 @@ def test_the_scale_subresource_scales_what_serves(story: Story) -> None:
     assert len(selected) == 3
 
 
+def test_an_overloaded_stable_is_scaled_while_the_kill_switch_is_pulled(story: Story) -> None:
+    before = story.begin(strategy=ENDLESS)
+    story.apply("2.0.0")
+    story.enters("canary-50")
+    story.asks("Kill")
+    story.kubectl("scale", "mr", story.name, "--replicas=4")
+    status = story.wait_for(lambda status: status["readyReplicas"] == 4, "four pods of stable")
+    assert status["stable"] == before
+    assert story.is_taken_back("2.0.0", "Killed")["replicas"] == 4
+
+
 def test_an_autoscaler_scales_the_rollout_itself(story: Story) -> None:
     story.begin()
     resource = {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 50}}

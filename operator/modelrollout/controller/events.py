@@ -4,12 +4,15 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
 from modelrollout.api.base import API_VERSION, GROUP
-from modelrollout.controller.client import ApiError, KubeApi
+from modelrollout.controller.client import ApiError, ConflictError, KubeApi, UnavailableError
 from modelrollout.controller.kinds import EVENTS, key_of
 from modelrollout.controller.logs import RolloutLog
 from modelrollout.controller.own_metrics import OwnMetrics
@@ -22,6 +25,10 @@ _REMEMBERED = 4096
 _SAME_AGAIN_AFTER = timedelta(minutes=10)
 _LONGEST_NOTE = 1024
 """Bytes that the API server allows."""
+_TRIED_FOR = 60
+"""Seconds."""
+_LONGEST_WAIT = 5
+"""Seconds between two tries."""
 
 
 class EventRecorder:
@@ -70,12 +77,23 @@ class EventRecorder:
         while True:
             manifest = await self._backlog.get()
             try:
-                await self._api.create(manifest)
+                await self._post(manifest)
             except ApiError as error:
                 self._metrics.events_dropped.inc()
                 _log.warning("event %s was not posted: %s", manifest["reason"], error)
             finally:
                 self._backlog.task_done()
+
+    async def _post(self, manifest: dict[str, Any]) -> None:
+        """Try for a while: an API server is back within a minute, or for long not."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(UnavailableError),
+            wait=wait_random_exponential(max=_LONGEST_WAIT),
+            stop=stop_after_delay(_TRIED_FOR),
+            reraise=True,
+        ):
+            with attempt, suppress(ConflictError):  # it is there: only the answer was lost
+                await self._api.create(manifest)
 
     async def drain(self, *, seconds: float) -> None:
         """Give what is queued a moment to be posted."""

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from modelrollout.api.objects import Live, Manifest
-from modelrollout.controller.client import UnavailableError
+from modelrollout.controller.client import ApiError, ConflictError, RefusedError, UnavailableError
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.own_metrics import OwnMetrics
 from modelrollout.engine.effects import Emit
@@ -97,15 +97,38 @@ async def test_a_long_message_is_cut_between_characters(recorder: EventRecorder,
     assert api.events[0]["note"] == "é" * 512
 
 
-class Refusing(FakeApi):
+class Failing(FakeApi):
+    """Fails as told, and then takes what it is given."""
+
+    def __init__(self, *errors: ApiError) -> None:
+        super().__init__()
+        self.errors = list(errors)
+
     async def create(self, manifest: Manifest) -> Live:
-        raise UnavailableError(f"503 for {manifest['kind']}")
+        if self.errors:
+            raise self.errors.pop(0)
+        return await super().create(manifest)
+
+
+async def test_an_api_server_that_is_away_for_a_moment_loses_no_event(
+    metrics: OwnMetrics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelrollout.controller.events._LONGEST_WAIT", 0.01)
+    api = Failing(UnavailableError("503"), UnavailableError("no answer"), ConflictError("it is there"))
+    recorder = EventRecorder(api, instance="operator-1", metrics=metrics)
+    posting = asyncio.create_task(recorder.run())
+    for attempt in (2, 3):
+        recorder.emit(subject(), PROMOTED, attempt=attempt)
+    await recorder.drain(seconds=5)
+    posting.cancel()
+    assert len(api.events) == 1, "the first one was there already, whose answers were lost"
+    assert b"modelrollout_events_dropped_total 0.0" in metrics.exposition()
 
 
 async def test_an_event_that_cannot_be_posted_is_counted_and_blocks_nobody(
     metrics: OwnMetrics, caplog: pytest.LogCaptureFixture
 ) -> None:
-    recorder = EventRecorder(Refusing(), instance="operator-1", metrics=metrics)
+    recorder = EventRecorder(Failing(RefusedError("403")), instance="operator-1", metrics=metrics)
     posting = asyncio.create_task(recorder.run())
     with caplog.at_level(logging.INFO):
         recorder.emit(subject(), PROMOTED, attempt=2)

@@ -494,8 +494,8 @@ class World:
                 continue
             if self.workloads[colour].attempt in self.proven and self.workloads[colour].answering > 0:
                 continue  # a view from just before a promotion whose route is not written yet: warm pods serve again
-            if stable and not self._answers(stable, seen) and (self.deleting or splits_by_pods(self.spec)):
-                continue  # better a doubtful answer than none
+            if not self._answers(colour.other, seen) and (self.deleting or (stable and splits_by_pods(self.spec))):
+                continue  # better a doubtful answer than none, also where a lost status tells of nobody who served
             candidate, stage = self.status.candidate, self.status.stage
             assert candidate is not None, f"{colour} got requests without being on trial"
             assert candidate.colour is colour
@@ -517,8 +517,8 @@ class World:
         carried = 100 * (seen.workloads[colour].ready + missing) // full
         assert self.share_of(colour) <= carried, f"{colour} got more than its pods carry"
 
-    def _answers(self, part: ColourStatus, seen: Snapshot) -> bool:
-        workload = seen.workloads.get(part.colour)
+    def _answers(self, colour: Colour, seen: Snapshot) -> bool:
+        workload = seen.workloads.get(colour)
         return workload is not None and workload.answering > 0
 
     def _check_size(self, effect: fx.Effect, seen: Snapshot) -> None:
