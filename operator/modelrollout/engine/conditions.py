@@ -64,14 +64,15 @@ def _with_numbers(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRollou
 
 
 def _selector(snapshot: Snapshot, status: ModelRolloutStatus) -> str:
-    """Whose pods an autoscaler sees: stable's, or those of both versions while stable may give pods up.
+    """Whose pods an autoscaler sees: stable's, or those of both versions while the candidate may have requests.
 
-    From what is left of a smaller stable alone it would take the size of both.
+    It multiplies the load of a pod by the number of pods, so with those of both it finds how many all requests take.
+    From stable alone, which has the fewer requests the further a candidate gets, it would scale both of them down.
     """
     if status.stable is None:
         return ""
-    shares_room = status.candidate is not None and usable_room(snapshot.spec, status) is not None
-    labels = serving_selector(snapshot.name, None if shares_room else status.stable.colour)
+    may_have_requests = status.candidate is not None and status.phase is not Phase.PREPARING
+    labels = serving_selector(snapshot.name, None if may_have_requests else status.stable.colour)
     return ",".join(f"{label}={value}" for label, value in labels.items())
 
 

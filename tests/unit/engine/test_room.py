@@ -218,13 +218,6 @@ def test_who_allows_it_while_a_pod_waits_need_not_begin_again() -> None:
     assert (world.status.stable.version, world.status.attempt) == ("2.0.0", 2)
 
 
-def test_an_autoscaler_sees_the_pods_of_both_as_long_as_they_share_the_room() -> None:
-    world = half_way()
-    assert world.status.selector == "modelrollout.io/name=scorer"
-    until(world, lambda: world.status.phase is Phase.IDLE)
-    assert world.status.selector == "modelrollout.io/name=scorer,modelrollout.io/colour=green"
-
-
 def test_more_replicas_in_a_hold_are_given_at_once_and_nobody_loses_any() -> None:
     world = half_way()
     plan = world.spec.to_wire() | {"replicas": 6}
