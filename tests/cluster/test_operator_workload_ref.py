@@ -1,13 +1,14 @@
 """Moving in from a Deployment, on a real API server: what is taken over, handed over, and left alone."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes.client import ApiClient
 
 import testbed
-from stack.operator_process import OperatorProcess, eventually
+from stack.operator_process import OperatorProcess, eventually, grant, running
 from stack.rollout import Rollout
 
 AT_ONCE = {"canary": {"steps": [{"weight": 100, "hold": "0s"}]}}
@@ -151,6 +152,19 @@ def test_what_does_not_exist_is_said_and_waited_for(operator: OperatorProcess, r
     assert rollout.get("deployments")["items"] == []
     rollout.write_old("server:1")
     rollout.hands_over()
+
+
+def test_it_waits_where_there_is_no_deployment_at_all(bed: testbed.Bed, rollout: Moving, tmp_path: Path) -> None:
+    """An operator of one namespace, in which the list of Deployments is empty."""
+    grant(bed, namespace=rollout.namespace)
+    rollout.apply("1.0.0")
+    with running(bed, tmp_path, f"--namespace={rollout.namespace}") as operator:
+        rollout.says("WorkloadUnusable")
+        listed = "modelrollout_api_requests_total"
+        eventually(lambda: operator.metric(listed, verb="list", kind="Deployment") >= 2, "a list of the Deployments")
+        rollout.write_old("server:1")
+        rollout.hands_over()
+        assert operator.process.poll() is None
 
 
 def test_one_of_our_own_is_refused(

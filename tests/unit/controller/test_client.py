@@ -217,6 +217,11 @@ async def test_lists_nothing_but_metadata_where_that_is_enough(client: KubeClien
     assert "as=PartialObjectMetadataList" in server.asked[0]["accept"]
 
 
+async def test_lists_nothing(client: KubeClient, server: Server) -> None:
+    server.answers = [(200, {"metadata": {"resourceVersion": "7"}, "items": None})]
+    assert [page.items async for page in client.metadata_pages(CONFIG_MAPS, namespace="ml")] == [[]]
+
+
 def stream(*events: dict[str, Any]) -> str:
     return "".join(json.dumps(event) + "\n" for event in events)
 
