@@ -54,8 +54,8 @@ def test_the_same_effect_is_not_tried_for_a_while(refusals: Refusals, clock: Clo
 
 
 def test_a_status_is_the_same_again_although_the_times_in_it_differ(refusals: Refusals) -> None:
-    assert is_news(refusals, WriteStatus(status=ModelRolloutStatus(message="one")))
-    later = WriteStatus(status=ModelRolloutStatus(message="other"))
+    assert is_news(refusals, WriteStatus(status=ModelRolloutStatus(paused_seconds=1)))
+    later = WriteStatus(status=ModelRolloutStatus(paused_seconds=2))
     assert refusals.still_refused(KEY, effect=later, generation=1)
     assert not is_news(refusals, later)
 

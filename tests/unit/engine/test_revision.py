@@ -113,7 +113,7 @@ def test_a_default_counts_the_same_written_or_left_out() -> None:
 class LaterSlo(Slo):
     """An SLO of a later release."""
 
-    on_breach: str = "Revert"
+    on_silence: str = "Hold"
 
 
 class LaterSpec(ModelRolloutSpec):
@@ -124,8 +124,8 @@ class LaterSpec(ModelRolloutSpec):
 
 
 def test_a_later_release_with_new_options_does_not_try_again_what_failed() -> None:
-    later = LaterSpec.model_validate(wire(**{"spec.slos.0.onBreach": "Revert", "spec.quietHours": "None"}))
+    later = LaterSpec.model_validate(wire(**{"spec.slos.0.onSilence": "Hold", "spec.quietHours": "None"}))
     assert fingerprint_of(later) == fingerprint()
     assert revision_of("scorer", later) == revision()
-    used = LaterSpec.model_validate(wire(**{"spec.slos.0.onBreach": "Hold"}))
+    used = LaterSpec.model_validate(wire(**{"spec.slos.0.onSilence": "Revert"}))
     assert fingerprint_of(used) != fingerprint()
