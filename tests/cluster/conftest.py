@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi, V1Namespace, V1ObjectMeta
+from kubernetes.client import ApiClient, CoreV1Api, CustomObjectsApi
 from kubernetes.config import new_client_from_config
 from kubernetes.dynamic import DynamicClient
 
@@ -12,6 +12,7 @@ from cluster.kube import Kube
 from stack.operator_process import OperatorProcess, grant, running
 from stack.rollout import Rollout
 from support.light_bed import light_bed
+from support.namespaces import new_namespace
 from support.terminal import Shown
 
 LONGEST = (
@@ -51,18 +52,17 @@ def client(bed: testbed.Bed) -> Iterator[ApiClient]:
 @pytest.fixture
 def namespace(client: ApiClient) -> Iterator[str]:
     """The name of a fresh namespace."""
-    core = CoreV1Api(client)
-    name = core.create_namespace(V1Namespace(metadata=V1ObjectMeta(generate_name="test-"))).metadata.name
+    name = new_namespace(client, "test-")
     yield name
     # For a while after a kind was installed, the end of a namespace leaves its objects behind.
     rollouts = CustomObjectsApi(client)
     rollouts.delete_collection_namespaced_custom_object("modelrollout.io", "v1alpha1", name, "modelrollouts")
-    core.delete_namespace(name)
+    CoreV1Api(client).delete_namespace(name)
 
 
 @pytest.fixture
 def kube(client: ApiClient, namespace: str) -> Kube:
-    return Kube(DynamicClient(client), namespace)  # type: ignore[no-untyped-call]
+    return Kube(DynamicClient(client), namespace)
 
 
 @pytest.fixture(scope="module")

@@ -58,7 +58,7 @@ def accepting_all_routes(client: ApiClient) -> Iterator[None]:
         stop.set()
 
 
-_MERGE = {"_content_type": "application/merge-patch+json"}
+_MERGE: dict[str, Any] = {"_content_type": "application/merge-patch+json"}
 
 
 def _objects(gateway_class: str, namespace: str) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ def _accept_until(api: CustomObjectsApi, namespace: str, stop: threading.Event) 
 
 
 def _accept_for_a_while(api: CustomObjectsApi, namespace: str) -> None:
-    routes: Any = Watch()  # type: ignore[no-untyped-call]
+    routes: Any = Watch()
     for event in routes.stream(api.list_cluster_custom_object, _GROUP, _VERSION, "httproutes", timeout_seconds=5):
         route = event["object"]
         if event["type"] != "DELETED" and _is_ours(route, namespace) and not _is_accepted(route):

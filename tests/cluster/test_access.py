@@ -161,7 +161,7 @@ class Live:
     """`api.objects.Objects`, read at once instead of from a cache."""
 
     def __init__(self, client: ApiClient) -> None:
-        self._client = DynamicClient(client)  # type: ignore[no-untyped-call]
+        self._client = DynamicClient(client)
 
     def get(self, kind: str, _namespace: str, name: str) -> Object | None:
         (known,) = (one for one in GUARDS if one.kind == kind)

@@ -54,7 +54,7 @@ def scorer(rollouts: Rollouts) -> Object:
 
 
 def actions(rollouts: Rollouts) -> list[Object]:
-    listed = CustomObjectsApi(rollouts.client).list_namespaced_custom_object(
+    listed: Any = CustomObjectsApi(rollouts.client).list_namespaced_custom_object(
         *KIND, rollouts.namespace, "rolloutactions"
     )
     items: list[Object] = listed["items"]
@@ -64,7 +64,7 @@ def actions(rollouts: Rollouts) -> list[Object]:
 @contextmanager
 def operator_that_answers(rollouts: Rollouts, outcome: str, message: str) -> Iterator[None]:
     """Gives every RolloutAction this outcome, until the end of the block."""
-    objects, watch = CustomObjectsApi(rollouts.client), Watch()  # type: ignore[no-untyped-call]
+    objects, watch = CustomObjectsApi(rollouts.client), Watch()
 
     def answer() -> None:
         status = {"status": {"outcome": outcome, "message": message}}
@@ -74,7 +74,7 @@ def operator_that_answers(rollouts: Rollouts, outcome: str, message: str) -> Ite
             if event["type"] == "ADDED":
                 merge = "application/merge-patch+json"
                 objects.patch_namespaced_custom_object_status(*where, name, status, _content_type=merge)
-                watch.stop()  # type: ignore[no-untyped-call]
+                watch.stop()
 
     thread = threading.Thread(target=answer, daemon=True)
     thread.start()

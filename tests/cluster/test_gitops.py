@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -26,7 +27,7 @@ def tool(request: pytest.FixtureRequest) -> Tool:
     return found
 
 
-def in_first_stage(rollout: Rollout, tool: Tool, **spec: object) -> Object:
+def in_first_stage(rollout: Rollout, tool: Tool, **spec: Any) -> Object:
     """Git asks for version 2.0.0, which has reached a stage and stays there; returns what is in Git."""
     tool.apply(rollout.bed, rollout.namespace, manifest("1.0.0", strategy=ENDLESS, **spec))
     rollout.serves("1.0.0")
@@ -39,8 +40,8 @@ def in_first_stage(rollout: Rollout, tool: Tool, **spec: object) -> Object:
 
 def _is_quiet(rollout: Rollout) -> bool:
     """All that was to be seen of the pods and the route has been written."""
-    status = rollout.status()
-    return status["weights"]["observed"] == status["weights"]["reachable"]
+    weights = rollout.status()["weights"]
+    return bool(weights["observed"] == weights["reachable"])
 
 
 def managers(one: Object, field: str) -> set[str]:
@@ -55,7 +56,7 @@ def test_nothing_drifts_over_a_whole_rollout(
     rollout.serves("1.0.0")
     wanted = manifest("2.0.0")
     applied = tool.apply(bed, rollout.namespace, wanted)
-    phases = []
+    phases: list[str] = []
     while not phases or phases[-1] != "Idle":
         assert tool.drift(bed, rollout.namespace, wanted) == []
         status = rollout.status()

@@ -87,7 +87,7 @@ def _route_shows(rollout: Rollout, stable: Object) -> bool:
     route = rollout.get("httproute", "scorer")
     weights = {backend["name"]: backend["weight"] for backend in route["spec"]["rules"][0]["backendRefs"]}
     attempt = route["metadata"]["labels"]["modelrollout.io/attempt"]
-    return weights[f"scorer-{stable['colour']}"] >= 999_999 and attempt == str(stable["attempt"])
+    return bool(weights[f"scorer-{stable['colour']}"] >= 999_999 and attempt == str(stable["attempt"]))
 
 
 def _pods(rollout: Rollout) -> set[str]:

@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
-from kubernetes.client import ApiClient, CoreV1Api
+from kubernetes.client import ApiClient
 
 import testbed
 from stack.operator_process import eventually, grant, revoke, running
 from stack.rollout import Rollout
+from support.namespaces import new_namespace
 
 
 def test_it_needs_no_rights_elsewhere_and_leaves_what_is_there_alone(
     bed: testbed.Bed, client: ApiClient, namespace: str, tmp_path: Path
 ) -> None:
-    elsewhere = CoreV1Api(client).create_namespace({"metadata": {"generateName": "elsewhere-"}}).metadata.name
+    elsewhere = new_namespace(client, "elsewhere-")
     revoke(bed)
     grant(bed, namespace=namespace)
     inside, outside = Rollout(bed, client, namespace), Rollout(bed, client, elsewhere)

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 from kubernetes.client import ApiClient
@@ -159,8 +160,12 @@ def test_copies_go_with_the_last_record_that_names_them(operator: OperatorProces
     rollout.serves("1.0.0")
     for level in ("debug", "trace"):
         set_config(rollout, level)
-        eventually(lambda level=level: level in levels(rollout), "the copy of the change", seconds=60)
+        eventually(partial(has_copy, rollout, level), "the copy of the change", seconds=60)
     eventually(lambda: levels(rollout) == ["trace"], "the copies of what is forgotten to go", seconds=60)
+
+
+def has_copy(rollout: Rollout, level: str) -> bool:
+    return level in levels(rollout)
 
 
 def levels(rollout: Rollout) -> list[str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes.client import ApiClient, CoreV1Api
@@ -94,7 +95,8 @@ ENDLESS = {"canary": {"steps": [{"weight": 50, "hold": "1h"}, {"weight": 100, "h
 def _set_ready(pods: CoreV1Api, rollout: Rollout, colour: str, ready: str) -> None:
     """Have the pods of a colour answer, or not, as a kubelet would say it."""
     selector = f"modelrollout.io/name={rollout.name},modelrollout.io/colour={colour}"
-    for pod in pods.list_namespaced_pod(rollout.namespace, label_selector=selector).items:
+    found: list[Any] = pods.list_namespaced_pod(rollout.namespace, label_selector=selector).items
+    for pod in found:
         conditions = [{"type": "Ready", "status": ready}]
         pods.patch_namespaced_pod_status(pod.metadata.name, rollout.namespace, {"status": {"conditions": conditions}})
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelrollout.api.slo import Slo, Verdict
+from modelrollout.api.slo import BuiltInMetric, Slo, Verdict
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
 from modelrollout.metrics.preflight import check
@@ -30,8 +30,8 @@ from support.watched_model import (
     timed,
 )
 
-ERRORS = Slo(name="errors", metric="error-ratio", limit="1%", min_samples=1)
-SLOW = Slo(name="slow", metric="latency", slower_than="250ms", limit="5%", min_samples=1)
+ERRORS = Slo(name="errors", metric=BuiltInMetric.ERROR_RATIO, limit="1%", min_samples=1)
+SLOW = Slo(name="slow", metric=BuiltInMetric.LATENCY, slower_than="250ms", limit="5%", min_samples=1)
 
 
 _MOST = 20

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kubernetes.client import ApiClient
@@ -154,7 +155,7 @@ def what_serves(rollout: Rollout) -> list[Object]:
 
 def history_of(rollout: Rollout, client: ApiClient) -> History:
     """All states of the ModelRollout from now on."""
-    where = {"group": "modelrollout.io", "version": "v1alpha1", "plural": "modelrollouts"}
+    where: dict[str, Any] = {"group": "modelrollout.io", "version": "v1alpha1", "plural": "modelrollouts"}
     return History(client, **where, namespace=rollout.namespace, name=rollout.name)
 
 

@@ -122,7 +122,7 @@ def _of_weights(
 
 
 def _of_stable(status: Object, wanted: int, deployments: Mapping[str, Object]) -> Iterator[str]:
-    colour = (status.get("stable") or {}).get("colour")
+    colour = (status.get("stable") or {}).get("colour", "")
     if colour in deployments and deployments[colour]["spec"]["replicas"] < wanted:
         yield f"stable, in {colour}, was told to have {deployments[colour]['spec']['replicas']} of {wanted} pods"
 

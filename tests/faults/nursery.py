@@ -47,7 +47,8 @@ def start(kubeconfig: Path, log: Path, *options: str) -> Operator:
 
 def _become_operator(kubeconfig: Path, log: Path, options: Sequence[str]) -> None:
     # Both read KUBECONFIG when they are imported, which was long ago.
-    for client in (kubernetes.config.kube_config, kubernetes.aio.config.kube_config):
+    clients: list[Any] = [kubernetes.config.kube_config, kubernetes.aio.config.kube_config]
+    for client in clients:
         client.KUBE_CONFIG_DEFAULT_LOCATION = str(kubeconfig)
     with log.open("ab") as output:
         os.dup2(output.fileno(), 1)

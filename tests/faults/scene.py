@@ -17,6 +17,7 @@ from stack.history import NotReachedError
 from stack.operator_process import grant_lease
 from stack.rollout import Rollout
 from support.api_proxy import ApiProxy, ProxyHost
+from support.namespaces import new_namespace
 from support.prometheus_server import Exporter, PrometheusServer
 from support.recorder import ACTIONS, ROLLOUTS, Recorder, Trail
 from support.watching import Object
@@ -123,7 +124,7 @@ class Ground:
     def scene(self, *, leased: bool = False, **spec: Any) -> Iterator[Scene]:
         """An empty namespace, and an operator that looks after it; by a Lease if others may do so, too."""
         with self.room:
-            namespace = self._new_namespace()
+            namespace = new_namespace(self.client, "fault-")
             rollout = Rollout(self.bed, self.client, namespace, NAME, **_SPEC | spec)
             options = self._by_lease(namespace) if leased else ()
             try:
@@ -153,10 +154,6 @@ class Ground:
 
     def _by_lease(self, namespace: str) -> tuple[str, ...]:
         return (grant_lease(self.bed, namespace=namespace), f"--lease-duration={LEASE_SECONDS}s")
-
-    def _new_namespace(self) -> str:
-        made = CoreV1Api(self.client).create_namespace({"metadata": {"generateName": "fault-"}})
-        return str(made.metadata.name)
 
 
 # Its Gateway is in a namespace that the operator does not look into, so only what the HTTPRoute says counts.

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from faults.scene import ERRORS, Scene
+from support.watching import Object
 
 WHOLE = 1_000_000
 MILLIONTH = 1
@@ -122,13 +123,12 @@ def _go_back_gradually(scene: Scene, *, hold: str = "1s") -> None:
 def _redeploy(scene: Scene) -> None:
     for attempt, version in ((2, "2.0.0"), (3, "3.0.0")):
         scene.rollout.apply(version, strategy=_AT_ONCE)
-        scene.wait_for(
-            lambda status, attempt=attempt: (  # type: ignore[misc]
-                (status["phase"], status.get("stable", {}).get("attempt")) == ("Idle", attempt)
-            ),
-            f"version {version} to serve",
-        )
+        scene.wait_for(partial(_serves, attempt), f"version {version} to serve")
     scene.ask("Revert", to="1.0.0")
+
+
+def _serves(attempt: int, status: Object) -> bool:
+    return (status["phase"], status.get("stable", {}).get("attempt")) == ("Idle", attempt)
 
 
 _BROUGHT_FIRST = "#1 Promoted: AttemptStarted Promoted"

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
-from kubernetes.client import ApiClient, CoreV1Api, V1Namespace, V1ObjectMeta
+from kubernetes.client import ApiClient
 
 import testbed
 from cluster.gateway_controller import accepting_routes
@@ -17,6 +17,7 @@ from scenarios.story import GATEWAYS, Story
 from stack.exporter import Exporter
 from stack.operator_process import OperatorProcess, grant, running
 from support.light_bed import light_bed, many_connections
+from support.namespaces import new_namespace
 from support.terminal import Shown
 from support.together import Endings, begun, chosen, stands_for_its_story
 
@@ -73,9 +74,7 @@ def begin(
 
     @contextmanager
     def begin() -> Iterator[Story]:
-        fresh = V1Namespace(metadata=V1ObjectMeta(generate_name="story-"))
-        namespace = CoreV1Api(client).create_namespace(fresh).metadata.name
-        with Story(bed, client, exporter, namespace) as story:
+        with Story(bed, client, exporter, new_namespace(client, "story-")) as story:
             yield story
 
     return begin

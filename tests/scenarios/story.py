@@ -420,7 +420,7 @@ class Pods:
 
     def least(self) -> int:
         """The fewest that were ready at any time."""
-        return min(one["status"].get("readyReplicas", 0) for one in _objects(self._deployment))
+        return min(int(one["status"].get("readyReplicas", 0)) for one in _objects(self._deployment))
 
     def sizes(self) -> list[int]:
         """How many were wanted, each once in a row."""

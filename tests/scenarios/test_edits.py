@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from scenarios.story import (
     condition_of,
     template,
 )
+from stack.history import Object
 
 FIRST = ("AttemptStarted", "Promoted")
 
@@ -81,9 +83,13 @@ def test_scaling_in_mid_stage_scales_both_and_moves_no_request(story: Story) -> 
     routes = story.watch_routes()
     story.apply("2.0.0", replicas=4)
     for part in (before, candidate):
-        story.eventually(lambda part=part: story.deployment(part)["status"].get("readyReplicas") == 4, "four pods")
+        story.eventually(partial(_has_four_pods, story, part), "four pods")
     assert story.status()["stage"]["name"] == "canary-50"
     assert len(routes.given()) == 1
+
+
+def _has_four_pods(story: Story, part: Object) -> bool:
+    return bool(story.deployment(part)["status"].get("readyReplicas") == 4)
 
 
 def test_scaling_while_paused_scales_and_goes_nowhere(story: Story) -> None:
@@ -111,7 +117,7 @@ def test_the_scale_subresource_scales_what_serves(story: Story) -> None:
     stable = story.begin()
     story.kubectl("scale", "mr", story.name, "--replicas=3")
     status = story.wait_for(lambda status: status["readyReplicas"] == 3, "three pods")
-    selected = story.pods.list_namespaced_pod(story.namespace, label_selector=status["selector"]).items
+    selected: list[Any] = story.pods.list_namespaced_pod(story.namespace, label_selector=status["selector"]).items
     assert {pod.metadata.uid for pod in selected} == story.uids(stable)
     assert len(selected) == 3
 

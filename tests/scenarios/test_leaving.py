@@ -1,5 +1,7 @@
 """The end of a ModelRollout, and what comes after it."""
 
+from functools import partial
+
 from scenarios.story import ENDLESS, Story, canary
 
 FIRST = ("AttemptStarted", "Promoted")
@@ -20,7 +22,11 @@ def test_deleting_a_rollout_with_the_policy_delete_leaves_nothing(story: Story) 
     story.begin(deletionPolicy="Delete")
     story.delete()
     for kind in ("deployments", "services", "httproutes"):
-        story.eventually(lambda kind=kind: not story.all(kind), f"all {kind} to be deleted")
+        story.eventually(partial(_has_none, story, kind), f"all {kind} to be deleted")
+
+
+def _has_none(story: Story, kind: str) -> bool:
+    return not story.all(kind)
 
 
 def test_deleting_a_rollout_in_mid_stage_takes_the_candidate_back_first(story: Story) -> None:

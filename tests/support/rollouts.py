@@ -111,8 +111,8 @@ class Rollouts:
 
     def read(self, name: str = "scorer") -> Object:
         """As it is stored."""
-        rollout: Object = self._api.get_namespaced_custom_object(*self._kind, name)
-        return rollout
+        rollout: Any = self._api.get_namespaced_custom_object(*self._kind, name)
+        return dict(rollout)
 
     def applied(self, rollout: Object) -> Object:
         """What is stored once this was applied."""
@@ -121,10 +121,10 @@ class Rollouts:
 
     def write_status(self, name: str, status: Object) -> Object:
         """As the operator writes it."""
-        written: Object = self._api.patch_namespaced_custom_object_status(
+        written: Any = self._api.patch_namespaced_custom_object_status(
             *self._kind, name, {"status": status}, _content_type="application/merge-patch+json"
         )
-        return written
+        return dict(written)
 
     @property
     def _api(self) -> CustomObjectsApi:
@@ -137,6 +137,7 @@ class Rollouts:
 
 def complaints(refusal: ApiException) -> list[Complaint]:
     """What a refusal says; without causes, because it was not even understood, the object is the field."""
+    assert refusal.body
     status = json.loads(refusal.body)
     causes = status.get("details", {}).get("causes")
     if not causes:

@@ -30,7 +30,8 @@ def stands_for_its_story(test: pytest.Function, fixture: str) -> bool | None:
     """For `pytest_pyfunc_call`: a test that asks for the fixture is as good as its story, which `endings` has begun."""
     if fixture not in test.fixturenames:
         return None
-    test.funcargs["endings"][test.nodeid].result()
+    endings: Any = test.funcargs["endings"]
+    endings[test.nodeid].result()
     return True
 
 

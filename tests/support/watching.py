@@ -45,7 +45,7 @@ def _list(api: CustomObjectsApi, resource: Resource, note: Note) -> str:
 
 def _watch(api: CustomObjectsApi, resource: Resource, note: Note, version: str) -> str:
     """Follow the changes for a while; returns the resourceVersion to go on from."""
-    watch: Any = Watch()  # type: ignore[no-untyped-call]
+    watch: Any = Watch()
     options = {"timeout_seconds": _RENEW_SECONDS, "_request_timeout": 2 * _RENEW_SECONDS}
     for event in watch.stream(api.list_cluster_custom_object, *resource, resource_version=version, **options):
         note(event["object"], event["type"] == "DELETED")

@@ -1,5 +1,5 @@
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -130,7 +130,7 @@ async def test_writes_nothing_while_it_may_not(client: KubeClient, server: Serve
     may_write = False
     restricted = client.writing_while(lambda: may_write)
     object_of_ours = {"apiVersion": "v1", "kind": "Service", "metadata": {**KEY._asdict(), **SEEN}}
-    writes = [
+    writes: list[Callable[[], Awaitable[object]]] = [
         lambda: restricted.apply(object_of_ours, force=True),
         lambda: restricted.patch(SERVICES, KEY, {}),
         lambda: restricted.replace_status(object_of_ours),

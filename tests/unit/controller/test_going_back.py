@@ -1,5 +1,6 @@
 """Going back to a version of history: where what it ran is read from, and how often."""
 
+from functools import partial
 from typing import Any
 
 from modelrollout.api.rollout import ModelRollout
@@ -12,11 +13,14 @@ BRIEFLY = SPEC | {"slos": [], "rollback": {"keepWarm": "1s"}}
 
 
 async def have_served(scene: Scene, *versions: str) -> None:
+    def has_served(version: str) -> bool:
+        return scene.serves(version) and is_cold(scene)
+
     for version in versions:
         ports = [{"name": "http", "containerPort": 8080}]
         template = {"spec": {"containers": [{"name": "server", "image": f"server:{version}", "ports": ports}]}}
         scene.api.put(rollout(version, **BRIEFLY, template=template))
-        await scene.operator.run_until(lambda version=version: scene.serves(version) and is_cold(scene))
+        await scene.operator.run_until(partial(has_served, version))
 
 
 def is_cold(scene: Scene) -> bool:

@@ -25,7 +25,8 @@ def test_kopf_reads_crds_only_with_rights_in_the_whole_cluster() -> None:
 
 
 def test_kopf_never_gives_a_watch_up() -> None:
-    backoffs = iter(kopf_settings(WATCHED, whole_cluster=True).networking.error_backoffs)
+    pauses: Any = kopf_settings(WATCHED, whole_cluster=True).networking.error_backoffs
+    backoffs = iter(pauses)
     first = [next(backoffs) for _ in range(100)]
     assert first[0] < 1
     assert max(first) <= 8
@@ -41,7 +42,8 @@ def test_every_event_is_passed_on_with_its_kind() -> None:
     passed: list[Any] = []
     handlers = registry([MODEL_ROLLOUTS, DEPLOYMENTS, GATEWAYS], lambda *event: passed.append(event))
     for handler, event in zip(handlers._watching.get_all_handlers(), ("ADDED", None, "DELETED"), strict=True):
-        asyncio.run(handler.fn(event={"type": event, "object": {"a": 1}}, other="ignored"))
+        fn: Any = handler.fn
+        asyncio.run(fn(event={"type": event, "object": {"a": 1}}, other="ignored"))
     assert passed == [
         (MODEL_ROLLOUTS, "ADDED", {"a": 1}),
         (DEPLOYMENTS, None, {"a": 1}),

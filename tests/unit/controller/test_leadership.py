@@ -83,9 +83,9 @@ class Process:
 
     def __init__(self, server: FakeApi, **options: Any) -> None:
         latency = options.pop("latency", lambda: 0.01)
-        options = {"instance": "pod", "duration": timedelta(seconds=DURATION), "clock": now} | options
+        usual: dict[str, Any] = {"instance": "pod", "duration": timedelta(seconds=DURATION), "clock": now}
         self.network = Network(server, latency)
-        self.leadership = Leadership(cast("KubeApi", self.network), LEASE, **options)
+        self.leadership = Leadership(cast("KubeApi", self.network), LEASE, **usual | options)
         self.has_said_so = False
         """That it has ended, in the Lease."""
         self._life = asyncio.create_task(self._live())

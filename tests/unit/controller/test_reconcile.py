@@ -1,7 +1,9 @@
 """What the operator's core does with what it sees, on an API server in memory."""
 
 import asyncio
+import operator
 from datetime import timedelta
+from functools import partial
 
 import pytest
 
@@ -144,7 +146,7 @@ async def test_silence_of_the_judge_moves_nothing(scene: Scene) -> None:
 async def test_what_a_route_needs_a_moment_for_is_not_an_obstacle_of_a_new_attempt(scene: Scene) -> None:
     for version in ("1.0.0", "2.0.0", "3.0.0"):
         scene.api.put(rollout(version, traffic=GATEWAY_ROUTER))
-        await scene.operator.run_until(lambda version=version: scene.serves(version))
+        await scene.operator.run_until(partial(scene.serves, version))
     assert "RoutePending" not in await scene.operator.emitted()
 
 
@@ -178,7 +180,7 @@ async def test_a_warm_up_ends_with_its_candidate_and_begins_anew_with_another_sp
     await scene.serve("1.0.0")
     for path in ("/first", "/second"):
         scene.api.put(rollout("2.0.0", **SPEC, warmUp={"path": path}))
-        await scene.operator.run_until(lambda path=path: path in begun)
+        await scene.operator.run_until(partial(operator.contains, begun, path))
     assert ended == ["/first"]
     scene.api.put(rollout("1.0.0", **SPEC))
     await scene.operator.run_until(lambda: scene.status()["phase"] == "Idle")

@@ -1,5 +1,6 @@
 """RolloutReports in the cluster, as a rollout goes on and whatever becomes of the writes."""
 
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -22,7 +23,9 @@ async def scene() -> Scene:
 
 
 def report(scene: Scene, attempt: int) -> dict[str, Any]:
-    return scene.api.objects[ROLLOUT_REPORTS.kind, Key(KEY.namespace, f"{KEY.name}-{attempt}")]["status"]
+    stored = scene.api.objects[ROLLOUT_REPORTS.kind, Key(KEY.namespace, f"{KEY.name}-{attempt}")]
+    status: dict[str, Any] = stored["status"]
+    return status
 
 
 def names(scene: Scene) -> list[str]:
@@ -95,7 +98,7 @@ async def test_a_report_that_is_refused_does_not_hold_a_deletion_up(scene: Scene
 async def test_the_oldest_reports_go_beyond_the_limit_and_what_is_in_use(scene: Scene) -> None:
     for number in range(7):
         scene.api.put(rollout(f"1.0.{number}", revisionHistoryLimit=2))
-        await scene.operator.run_until(lambda version=f"1.0.{number}": scene.serves(version))
+        await scene.operator.run_until(partial(scene.serves, f"1.0.{number}"))
     assert names(scene) == [f"scorer-{attempt}" for attempt in (4, 5, 6, 7)]
 
 

@@ -87,8 +87,8 @@ def broken(found: Evidence) -> list[str]:
 
 
 def other(at: float, **fields: Any) -> Answer:
-    values = {"seconds": 0.01, "status": 200, "variant": "stable", "version": "1.1.0", "error": ""} | fields
-    return Answer(sent_at=at, **values)
+    usual: dict[str, Any] = {"seconds": 0.01, "status": 200, "variant": "stable", "version": "1.1.0", "error": ""}
+    return Answer(sent_at=at, **usual | fields)
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from unit.engine.worlds import MINUTE, breach, condition, in_stage, reasons, ser
 RING = {"header": "x-ring", "value": "internal"}
 
 
-def asked(world: World, action: str, **details: object) -> tuple[ActionOutcome, str]:
+def asked(world: World, action: str, **details: Any) -> tuple[ActionOutcome, str]:
     """Ask, let the operator act, and see what it answers."""
     uid = world.ask(action, **details)
     world.settle()
@@ -26,13 +26,13 @@ def asked(world: World, action: str, **details: object) -> tuple[ActionOutcome, 
     return answer.outcome, answer.message
 
 
-def applied(world: World, action: str, **details: object) -> str:
+def applied(world: World, action: str, **details: Any) -> str:
     outcome, message = asked(world, action, **details)
     assert outcome is ActionOutcome.APPLIED, message
     return message
 
 
-def refused(world: World, action: str, **details: object) -> str:
+def refused(world: World, action: str, **details: Any) -> str:
     outcome, message = asked(world, action, **details)
     assert outcome is ActionOutcome.REFUSED, message
     return message

@@ -16,7 +16,7 @@ from unit.engine.simulation import World, make_spec
 from unit.engine.worlds import MINUTE, breach, condition, reasons
 
 ORIGIN = Origin(name="old", uid="1", desired=4, handed_over=False)
-SHORT = {"rollback": {"keepWarm": "1m"}}
+SHORT: dict[str, Any] = {"rollback": {"keepWarm": "1m"}}
 
 
 def moving(version: str = "1.0.0", **changes: Any) -> ModelRolloutSpec:

@@ -26,6 +26,7 @@ VERSIONS = ["1.0.0", "2.0.0", "3.0.0"]
 COHORTS = [HeaderMatch(header="x-ring", value=value) for value in ("internal", "beta")]
 GATEWAY = {"gatewayAPI": {"parentRefs": [{"name": "public"}]}}
 MOVING_IN: dict[str, Any] = {"workloadRef": {"name": "old"}, "template": None}
+CAPACITIES: list[dict[str, Any]] = [{}, {"candidate": "Proportional"}, {"candidate": "Fixed", "pods": 2}]
 OBSTACLE = Obstacle(condition="MetricsReady", reason="QueryInvalid", message="does not parse")
 
 
@@ -34,7 +35,7 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
     """Router, strategy, policies and sizes of a rollout; the version is put in later."""
     weights = draw(st.sets(st.integers(1, 99), max_size=3))
     gates = {"approvals": [{"role": "security"}], "checklist": ["runbook"]}
-    step = {
+    step: dict[str, Any] = {
         "require": draw(st.sampled_from([None, None, gates])),
         "hold": draw(st.sampled_from(["0s", "30s", "5m"])),
         "deadline": draw(st.sampled_from([None, "10m"])),
@@ -50,15 +51,14 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
         "traffic": router,
         "strategy": strategy(preset, weights, let_in, **{key: value for key, value in step.items() if value}),
         "slos": draw(st.sampled_from([[], [slo]])),
-        "capacity": draw(st.sampled_from([{}, {"candidate": "Proportional"}, {"candidate": "Fixed", "pods": 2}]))
-        | {"noRoom": draw(st.sampled_from(NoRoom))},
+        "capacity": draw(st.sampled_from(CAPACITIES)) | {"noRoom": draw(st.sampled_from(NoRoom))},
         "rollback": {"keepWarm": "10m"} | draw(st.sampled_from([{}, {"mode": "Gradual"}])),
         "service": draw(st.sampled_from([{}, {"longestAnswer": "1m"}])),
         "revisionHistoryLimit": draw(st.integers(0, 2)),
     } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}, {"bake": {"duration": "10m"}}]))
 
 
-def strategy(preset: str, weights: set[int], let_in: list[HeaderMatch], **timed: str) -> dict[str, Any]:
+def strategy(preset: str, weights: set[int], let_in: list[HeaderMatch], **timed: Any) -> dict[str, Any]:
     """A preset with these weights; its first rings let cohorts in, the very first one perhaps nobody else."""
     steps: list[dict[str, Any]] = [{"weight": weight, **timed} for weight in [*sorted(weights), 100]]
     if preset != "ring":
@@ -290,8 +290,8 @@ class RolloutMachine(RuleBasedStateMachine):
         policy = next((s.on_deadline for s in expand(self.world.spec) if s.name == stage.name and s.deadline), None)
         after = self.world.status
         # an edit may have given the same stage another place
-        is_another = after.stage is not None and after.stage.name != stage.name
-        further = is_another and after.stage.index > stage.index and after.attempt == before.attempt
+        is_later = after.stage is not None and after.stage.name != stage.name and after.stage.index > stage.index
+        further = is_later and after.attempt == before.attempt
         promoted = after.stable is not None and after.stable.attempt == before.attempt
         stood_in = before.stable and not self.world.answers(before.stable)
         onwards = (ActionKind.ADVANCE, ActionKind.PROMOTE)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 from modelrollout.api.attempt import MOST_ENTRIES, AttemptOutcome, AttemptRecord
 from modelrollout.api.slo import Verdict
@@ -178,7 +179,7 @@ def test_records_of_a_busy_attempt_are_a_small_part_of_what_an_object_may_hold()
 def _bytes_of_a_promotion(*, stages: int, slos: int) -> int:
     weights = [*range(1, stages), 100]
     query = "x" * 256 if stages > 6 else 'sum(rate(errors{version="$candidate"}[$window]))'
-    plan = {
+    plan: dict[str, Any] = {
         "strategy": {"canary": {"steps": [{"weight": weight, "hold": "1m"} for weight in weights]}},
         "slos": [{"name": f"slo-{number}", "query": {"value": query}, "limit": "1"} for number in range(slos)],
     }

@@ -26,7 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def cramped(replicas: int, room: int, *, no_room: str = "ShrinkStable", **changes: Any) -> World:
     """A world with room for so many pods, in which 1.0.0 serves and 2.0.0 is wanted."""
-    plan = {"replicas": replicas, "capacity": {"noRoom": no_room}, "progressDeadline": "10m"} | changes
+    plan: dict[str, Any] = {"replicas": replicas, "capacity": {"noRoom": no_room}, "progressDeadline": "10m"} | changes
     world = World(spec=make_spec(**plan), room=room)
     world.settle()
     world.change(make_spec("2.0.0", **plan))
@@ -112,7 +112,7 @@ def test_whenever_it_is_taken_back_stable_gets_all_its_pods_again(
         room = replicas if no_room == "Recreate" else replicas + 1
         for at in range(1, replicas + 1):
             world = cramped(replicas, room, no_room=no_room, traffic=traffic, strategy=PRESETS[preset])
-            until(world, lambda at=at, world=world: world.workloads[Colour.GREEN].ready >= at)  # type: ignore[misc]
+            until(world, lambda at=at, world=world: world.workloads[Colour.GREEN].ready >= at)
             world.ask("Abort")
             whole = 0
             for _ in looks(world):
@@ -249,7 +249,7 @@ def test_the_version_before_keeps_what_fits_and_can_take_over_with_that() -> Non
 
 def test_a_version_before_without_pods_is_gone_back_to_from_history() -> None:
     world = cramped(4, 4, no_room="Recreate", strategy=STEPS)
-    until(world, lambda: world.status.phase is Phase.IDLE and world.status.stable.version == "2.0.0")  # type: ignore[union-attr]
+    until(world, lambda: (now := world.status.stable) and now.version == "2.0.0" and world.status.phase is Phase.IDLE)
     world.ask("Revert")
     world.run_for(MINUTE)
     assert world.status.pinned

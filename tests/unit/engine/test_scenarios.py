@@ -1,7 +1,7 @@
 """How a rollout goes on, told as stories: given a world, when something happens, then this follows."""
 
 from datetime import timedelta
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from modelrollout.api.slo import Verdict
 from modelrollout.api.status import Colour, ConditionStatus, Phase
@@ -81,7 +81,7 @@ def test_nothing_starts_while_paused() -> None:
 
 
 def test_no_traffic_before_every_warm_up_request_is_answered() -> None:
-    warm = {"warmUp": {"path": "/v2/models/m/infer"}}
+    warm: dict[str, Any] = {"warmUp": {"path": "/v2/models/m/infer"}}
     world = serving(make_spec(**warm))
     world.change(make_spec("2.0.0", **warm))
     world.reconcile()
@@ -249,7 +249,7 @@ def test_a_stage_waits_only_for_the_slos_that_it_requires() -> None:
 class TestReplicasRouter:
     """Weights by numbers of ready pods."""
 
-    PODS: ClassVar = {"traffic": {"replicas": {}}, "slos": []}
+    PODS: ClassVar[dict[str, Any]] = {"traffic": {"replicas": {}}, "slos": []}
 
     def test_the_candidate_gets_as_many_pods_as_the_weight_allows_and_never_more(self) -> None:
         world = in_stage("canary-50", **self.PODS)
@@ -265,7 +265,7 @@ class TestReplicasRouter:
         assert [m.split()[1] for m in stages] == ["canary-50", "canary-100"]
 
     def test_or_refused_before_any_traffic_moves(self) -> None:
-        refuse = {"traffic": {"replicas": {"unreachable": "Refuse"}}, "slos": []}
+        refuse: dict[str, Any] = {"traffic": {"replicas": {"unreachable": "Refuse"}}, "slos": []}
         world = serving(make_spec(**refuse))
         world.change(make_spec("2.0.0", **refuse))
         world.run_for(5 * MINUTE)

@@ -1,6 +1,7 @@
 """Worlds to begin a story with, and what stories look at."""
 
 from datetime import timedelta
+from typing import Any
 
 from modelrollout.api.slo import Verdict
 from modelrollout.api.spec import ModelRolloutSpec
@@ -19,7 +20,7 @@ def serving(spec: ModelRolloutSpec | None = None) -> World:
     return world
 
 
-def in_stage(name: str, **changes: object) -> World:
+def in_stage(name: str, **changes: Any) -> World:
     """A world in which version 2.0.0 is on trial and has just reached a stage."""
     world = serving(make_spec(**changes))
     world.change(make_spec("2.0.0", **changes))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modelrollout.api.slo import Query, Slo, Verdict
+from modelrollout.api.slo import BuiltInMetric, Query, Slo, Verdict
 from modelrollout.api.status import SloStatus
 from modelrollout.judge.ledger import Coverage
 from modelrollout.judge.thresholds import Counts, VerdictReason, describe, judge_counts, judge_value, undecided
@@ -16,8 +16,9 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SCRAPED = NOW - timedelta(seconds=4)
 TWO_PODS = Coverage(known=2, current=2, newest=SCRAPED.timestamp())
 
-ERRORS = Slo(name="errors", metric="error-ratio", limit="0.5%", window="2m", min_samples=50)
-LATENCY = Slo(name="latency", metric="latency", slower_than="250ms", limit="5%")
+ENOUGH = 50
+ERRORS = Slo(name="errors", metric=BuiltInMetric.ERROR_RATIO, limit="0.5%", window="2m", min_samples=ENOUGH)
+LATENCY = Slo(name="latency", metric=BuiltInMetric.LATENCY, slower_than="250ms", limit="5%")
 DRIFT = Slo(name="drift", query=Query(value="max(drift)"), limit="0.3")
 
 
@@ -129,7 +130,7 @@ def test_long_messages_fit_into_the_status() -> None:
 @given(st.integers(1, 10**9), st.integers(1, 9999))
 def test_exactly_the_limit_is_within_it(hundreds: int, hundredths: int) -> None:
     """Whatever rounding does to the share and to the limit as written."""
-    slo = Slo(name="errors", metric="error-ratio", limit=f"{hundredths / 100:.2f}%", min_samples=1)
+    slo = Slo(name="errors", metric=BuiltInMetric.ERROR_RATIO, limit=f"{hundredths / 100:.2f}%", min_samples=1)
     assert judged(hundredths * hundreds, 10_000 * hundreds, slo=slo).verdict is Verdict.PASS
 
 
@@ -137,7 +138,7 @@ def test_exactly_the_limit_is_within_it(hundreds: int, hundredths: int) -> None:
 def test_more_bad_requests_never_look_better(bad: int, good: int) -> None:
     gravity = [Verdict.PASS, Verdict.INCONCLUSIVE, Verdict.BREACH]
     fewer, more = judged(bad, bad + good), judged(bad + 1, bad + good + 1)
-    if fewer.samples is not None and fewer.samples >= ERRORS.min_samples:
+    if fewer.samples is not None and fewer.samples >= ENOUGH:
         assert gravity.index(more.verdict) >= gravity.index(fewer.verdict)
 
 

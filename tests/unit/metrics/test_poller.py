@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelrollout.api.slo import Query, Slo, Verdict
+from modelrollout.api.slo import BuiltInMetric, Query, Slo, Verdict
 from modelrollout.api.spec import ServerKind
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import Watch
@@ -17,8 +17,8 @@ from unit.metrics.fake_source import FakeSource
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FRAUD: Key = ("ml", "fraud")
-ERRORS = Slo(name="errors", metric="error-ratio", limit="1%", min_samples=1)
-SLOW = Slo(name="slow", metric="latency", slower_than="250ms", limit="1%", min_samples=1)
+ERRORS = Slo(name="errors", metric=BuiltInMetric.ERROR_RATIO, limit="1%", min_samples=1)
+SLOW = Slo(name="slow", metric=BuiltInMetric.LATENCY, slower_than="250ms", limit="1%", min_samples=1)
 DRIFT = Slo(name="drift", query=Query(value="max(drift)"), limit="0.3")
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from modelrollout.api.slo import Query, Slo
+from modelrollout.api.slo import BuiltInMetric, Query, Slo
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
 from modelrollout.metrics.preflight import check
@@ -15,8 +15,8 @@ from unit.metrics.fake_source import FakeSource
 
 SCOPE = Scope(namespace="ml", rollout="fraud", stable=Colour.BLUE, candidate=Colour.GREEN)
 SERVED_LONG = timedelta(hours=1)
-ERRORS = Slo(name="errors", metric="error-ratio", limit="1%")
-BETWEEN_EDGES = Slo(name="latency", metric="latency", slower_than="120ms", limit="1%")
+ERRORS = Slo(name="errors", metric=BuiltInMetric.ERROR_RATIO, limit="1%")
+BETWEEN_EDGES = Slo(name="latency", metric=BuiltInMetric.LATENCY, slower_than="120ms", limit="1%")
 
 
 def query(promql: str) -> Slo:

@@ -85,9 +85,10 @@ async def test_not_a_number_is_no_value() -> None:
 
 
 async def test_raw_samples_come_as_they_are() -> None:
-    result = [{"metric": {"__name__": "up"}, "values": [[1.5, "1"], [2.5, "0"]]}]
+    samples: Any = [[1.5, "1"], [2.5, "0"]]
+    result = [{"metric": {"__name__": "up"}, "values": samples}]
     async with prometheus(200, success(result), []) as source:
-        assert await source.matrix("up[5s]") == Matrix([RawSeries({"__name__": "up"}, [[1.5, "1"], [2.5, "0"]])])
+        assert await source.matrix("up[5s]") == Matrix([RawSeries({"__name__": "up"}, samples)])
 
 
 async def test_long_queries_go_in_the_body() -> None:

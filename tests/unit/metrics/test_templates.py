@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from modelrollout.api.slo import Slo
+from modelrollout.api.slo import BuiltInMetric, Slo
 from modelrollout.api.spec import ServerKind
 from modelrollout.api.status import Colour
 from modelrollout.metrics.templates import FAILED, REQUESTS, TIMED, Arm, Template, load, template_for, within
@@ -19,11 +19,11 @@ NAMES = ["mlserver", "envoy-gateway"]
 GREEN = Arm(namespace="ml", rollout="fraud", colour=Colour.GREEN, attempt=3)
 BLUE = Arm(namespace="ml", rollout="fraud", colour=Colour.BLUE, attempt=2)
 
-ERRORS = Slo(name="errors", metric="error-ratio", limit="1%")
+ERRORS = Slo(name="errors", metric=BuiltInMetric.ERROR_RATIO, limit="1%")
 
 
 def latency(slower_than: str) -> Slo:
-    return Slo(name="latency", metric="latency", slower_than=slower_than, limit="5%")
+    return Slo(name="latency", metric=BuiltInMetric.LATENCY, slower_than=slower_than, limit="5%")
 
 
 def page(fixture: str) -> Iterator[Sample]:

@@ -208,7 +208,7 @@ def test_the_rights_are_those_of_the_account_that_the_pod_runs_under(values: Obj
 
 
 def test_accounts_and_rights_may_come_from_somewhere_else() -> None:
-    left_to_others = {part: {"create": False} for part in ("rbac", "roles", "actionPolicy")}
+    left_to_others: Object = {part: {"create": False} for part in ("rbac", "roles", "actionPolicy")}
     objects = rendered(serviceAccount={"create": False, "name": "robot"}, **left_to_others)
     rest = {"Service", "Deployment", "PodDisruptionBudget"}
     assert {one["kind"] for one in objects} == {"CustomResourceDefinition", *rest}

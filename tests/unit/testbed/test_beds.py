@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import testbed
-from testbed import beds, kind, network, state
+from testbed import beds, gobuild, images, kind, network, state
 from testbed.errors import BedError
 from testbed.state import BedState
 
@@ -50,7 +50,7 @@ def test_a_bed_that_cannot_be_removed_keeps_no_other(folder: Path, monkeypatch: 
             raise BedError("device is busy")
 
     monkeypatch.setattr(beds, "down", down)
-    monkeypatch.setattr(beds.images, "remove_interrupted", lambda: None)
+    monkeypatch.setattr(images, "remove_interrupted", lambda: None)
     for name in ("one", "two"):
         (folder / name).mkdir()
     with pytest.raises(BedError, match="bed one: device is busy"):
@@ -69,8 +69,13 @@ def test_ranges_are_those_of_beds_that_are_there(folder: Path, monkeypatch: pyte
 
 def test_a_cluster_of_kind_is_nobody_elses(monkeypatch: pytest.MonkeyPatch) -> None:
     commands: list[tuple[str, ...]] = []
-    monkeypatch.setattr(kind, "run", lambda *command: commands.append(tuple(map(str, command))) or "")
-    monkeypatch.setattr(kind.gobuild, "program", Path)
+
+    def run(*command: object) -> str:
+        commands.append(tuple(map(str, command)))
+        return ""
+
+    monkeypatch.setattr(kind, "run", run)
+    monkeypatch.setattr(gobuild, "program", Path)
     names = []
     for clone in ("one", "two"):
         monkeypatch.setattr(state, "beds_folder", lambda clone=clone: Path("/nowhere", clone))

@@ -21,6 +21,12 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
     program.stop()
 
 
+def pid_of(daemon: Daemon) -> int:
+    identity = daemon.identity()
+    assert identity
+    return identity.pid
+
+
 def test_it_is_found_again_and_stopped_by_another_command(daemon: Daemon) -> None:
     daemon.start(["sleep", "60"])
     found = Daemon(daemon.name, daemon.folder)
@@ -67,7 +73,7 @@ def test_it_is_given_time_to_end_and_then_killed(daemon: Daemon) -> None:
 @pytest.mark.parametrize("field", ["started", "boot"])
 def test_a_process_that_took_its_pid_is_not_touched(daemon: Daemon, field: str) -> None:
     daemon.start(["sleep", "60"])
-    pid = daemon.identity().pid  # type: ignore[union-attr]
+    pid = pid_of(daemon)
     ours = daemon.pid_file.read_text()
     started = parse_stat(ours.splitlines()[0]).started
     daemon.pid_file.write_text(
@@ -100,7 +106,7 @@ def test_names_of_commands_may_hold_anything() -> None:
 def test_descendants_follow_their_parents(daemon: Daemon) -> None:
     daemon.start(["sh", "-c", "sh -c 'echo up; sleep 60; :' ; :"])
     wait_until(lambda: "up" in daemon.log.read_text(), what="its start", timeout=5)
-    top = daemon.identity().pid  # type: ignore[union-attr]
+    top = pid_of(daemon)
     wait_until(lambda: len(with_descendants([top])) == 3, what="three generations", timeout=5)
     assert with_descendants([top])[0] == top
     for pid in with_descendants([top])[1:]:

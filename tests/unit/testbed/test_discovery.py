@@ -1,5 +1,6 @@
 """Which pods the Prometheus of a bed scrapes, and what it says of their samples."""
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -72,7 +73,7 @@ def test_it_asks_again_whatever_comes_instead_of_pods(tmp_path: Path, monkeypatc
 
     monkeypatch.setattr(discovery, "_views", views)
     monkeypatch.setattr(discovery, "_RETRY_SECONDS", 0)
-    monkeypatch.setattr(discovery.ssl, "create_default_context", lambda **_: True)
+    monkeypatch.setattr(ssl, "create_default_context", lambda **_: True)
     with pytest.raises(OverError):
         discovery.follow("https://127.0.0.1:1", "", "token", tmp_path)
     assert not errors
