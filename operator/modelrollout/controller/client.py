@@ -159,7 +159,7 @@ class KubeClient:
         while True:
             answer = await self._send("list", kind, kind.path(namespace), query, accept=accept)
             metadata = answer["metadata"]
-            # items of a list name neither their kind nor their version; a list of nothing but metadata says null for none
+            # items of a list name neither their kind nor their version; a list of metadata says null for no items
             named = {"apiVersion": kind.api_version, "kind": kind.kind}
             yield Page([named | item for item in answer["items"] or ()], metadata["resourceVersion"])
             if not metadata.get("continue"):
