@@ -9,20 +9,27 @@ from stack.evidence import by_version, describe, failed
 from stack.history import Object
 from stack.install import NAMESPACE, RELEASE, helm_upgrade
 from stack.operator_process import eventually
-from stack.served import NAME, Served, condition, status_of, steps
+from stack.served import NAME, Served, condition, status_of
 from testbed import helm
 
 ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "1%", "minSamples": 20}
 SPEC: dict[str, Any] = {"slos": [ERRORS], "replicas": 1}
 
 
-def test_operator_killed_and_killed_again_when_the_api_server_is_restarted(serve: Serve) -> None:
-    with in_stage("canary-20", serve("beset", strategy=holds("20s", "5s", "5s"), **SPEC)) as (model, load):
-        kill_operator(model)
-        wait_for_another_leader(model)
-        model.bed.stop("kube-apiserver")
-        model.bed.start("kube-apiserver")
-        kill_operator(model)
+def test_prometheus_the_operator_and_the_api_server_die_in_the_middle_of_a_stage(serve: Serve) -> None:
+    with in_stage("canary-20", serve("beset", strategy=holds("15s", "5s", "5s"), **SPEC)) as (model, load):
+        model.bed.stop("prometheus")
+        try:
+            kill_operator(model)
+            wait_for_another_leader(model)
+            model.bed.stop("kube-apiserver")
+            model.bed.start("kube-apiserver")
+            kill_operator(model)
+            held = model.wait(is_undecided, what="the stage held beyond its hold, undecided", timeout=90)
+            assert status_of(held.object)["slos"][0]["reason"] == "PrometheusUnavailable"
+            assert {window.weight for window in model.windows()} == {0, 20}
+        finally:
+            model.bed.start("prometheus")
         model.wait_serving("1.1.0")
         answers = load.stop()
         assert not failed(answers), describe(failed(answers))
@@ -46,21 +53,6 @@ def test_helm_uninstall_in_the_middle_of_a_stage_and_install_again(serve: Serve)
         assert not failed(answers), describe(failed(answers))
         alone = by_version(answer for answer in answers if uninstalled < answer.sent_at < installed)
         assert alone.keys() == {"1.0.0", "1.1.0"}, "both go on with what they had"
-
-
-def test_prometheus_gone_in_the_middle_of_a_stage(serve: Serve) -> None:
-    with in_stage("canary-20", serve("blind", strategy=steps(20, 100, hold="5s"), **SPEC)) as (model, load):
-        model.bed.stop("prometheus")
-        try:
-            held = model.wait(is_undecided, what="the stage held beyond its hold, undecided", timeout=60)
-            assert status_of(held.object)["slos"][0]["reason"] == "PrometheusUnavailable"
-            weights = {window.weight for window in model.windows()}
-        finally:
-            model.bed.start("prometheus")
-        model.wait_serving("1.1.0")
-        answers = load.stop()
-        assert weights == {0, 20}
-        assert not failed(answers), describe(failed(answers))
 
 
 def holds(*durations: str) -> dict[str, Any]:

@@ -126,8 +126,9 @@ def test_what_has_begun_is_taken_back_outside_the_window(story: Story) -> None:
 def test_each_stage_of_an_endless_strategy_can_be_seen_from_outside(story: Story) -> None:
     story.begin(strategy=ENDLESS)
     story.apply("2.0.0")
-    status = story.wait_for(lambda status: status.get("verdict") == "Pass", "the SLOs to pass")
-    assert status["weights"] == {"declared": 50, "reachable": 50, "observed": 50}
+    story.wait_for(lambda status: status.get("verdict") == "Pass", "the SLOs to pass")
+    weights = {"declared": 50, "reachable": 50, "observed": 50}
+    story.wait_for(lambda status: status["weights"] == weights, "the route to be seen")
     row = story.kubectl("get", "mr", story.name, "--no-headers").split()
     assert row[1:6] == ["2.0.0", "Progressing", "canary-50", "50", "Pass"]
 
