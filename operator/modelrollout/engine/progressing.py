@@ -198,9 +198,15 @@ def _held_back(trial: _Trial) -> Waiting | None:
     if found is None:
         return None
     slo, taken_back_at = found
-    otherwise = f"it is taken back at {stamp(taken_back_at)}" if taken_back_at else "it stays as it is"
+    until = taken_back_at if taken_back_at and taken_back_at > trial.now else None
+    if until:
+        otherwise = f"it is taken back at {stamp(until)}"
+    elif taken_back_at:
+        otherwise = "it is taken back as soon as somebody sees that it is breached still"
+    else:
+        otherwise = "it stays as it is"
     message = f"SLO {slo.name} is breached and holds stage {trial.stage.name}; unless it passes, {otherwise}"
-    return Waiting(reason=Reason.SLO_BREACHED, message=message, until=taken_back_at, needs_person=True)
+    return Waiting(reason=Reason.SLO_BREACHED, message=message, until=until, needs_person=True)
 
 
 def _undecided(trial: _Trial) -> Waiting | None:

@@ -49,8 +49,12 @@ def with_verdicts(snapshot: Snapshot, current: list[SloStatus]) -> Snapshot:
 
 
 def harmful(spec_slos: Iterable[Slo], current: Iterable[SloStatus], now: datetime) -> SloStatus | None:
-    """The first SLO that is breached and takes the candidate back for it now."""
-    return next((slo for spec, slo in _breached(spec_slos, current) if _takes_back_at(spec, slo, now) <= now), None)
+    """The first SLO that is breached and takes the candidate back for it now.
+
+    One that was breached and is not known any more waits for what it says next: silence is no harm.
+    """
+    known = ((spec, slo) for spec, slo in _breached(spec_slos, current) if slo.verdict is Verdict.BREACH)
+    return next((slo for spec, slo in known if _takes_back_at(spec, slo, now) <= now), None)
 
 
 def held(spec_slos: Iterable[Slo], current: Iterable[SloStatus]) -> tuple[SloStatus, datetime | None] | None:

@@ -35,6 +35,21 @@ def test_a_breach_that_holds_for_too_long_takes_the_candidate_back() -> None:
     assert world.status.last_revert.reason == "SLOBreached"
 
 
+def test_silence_takes_nobody_back_for_a_breach_of_long_ago() -> None:
+    world = in_stage("canary-10", slos=[HOLDING | {"revertAfter": "1h"}])
+    breach(world, times=2)
+    world.looking = False
+    world.run_for(timedelta(hours=2), step=MINUTE)
+    assert world.status.phase is Phase.PROGRESSING
+    decision = world.reconcile()
+    assert decision.wake_at is None or decision.wake_at > world.now
+    assert "as soon as somebody sees" in next(c.message for c in world.status.conditions if c.type == "Progressing")
+    world.looking = True
+    world.settle()
+    assert world.status.last_revert
+    assert world.status.last_revert.reason == "SLOBreached"
+
+
 def test_a_pass_in_between_starts_the_time_until_the_revert_again() -> None:
     world = in_stage("canary-10", slos=[HOLDING | {"revertAfter": "1h"}], strategy=LONG)
     breach(world, times=2)
