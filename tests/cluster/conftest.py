@@ -14,6 +14,7 @@ from stack.rollout import Rollout
 from support.light_bed import light_bed
 from support.namespaces import new_namespace
 from support.terminal import Shown
+from support.together import begin_with
 
 LONGEST = (
     "test_operator_high_availability",
@@ -30,9 +31,7 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes long: files are told side by side, and the last one alone would have everybody wait."""
-    places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    begin_with(LONGEST, items)
 
 
 @pytest.fixture(scope="session")

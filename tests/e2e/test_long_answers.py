@@ -49,8 +49,8 @@ TEMPLATE: dict[str, Any] = {
         ]
     }
 }
-REQUESTS = 8
-"""At 50 per cent each, one of 256 such stories has nobody on the candidate."""
+REQUESTS = 20
+"""At 50 per cent each, two of a million such stories have nobody on one of the versions."""
 
 
 @dataclass

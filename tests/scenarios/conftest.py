@@ -19,11 +19,17 @@ from stack.operator_process import OperatorProcess, grant, running
 from support.light_bed import light_bed, many_connections
 from support.namespaces import new_namespace
 from support.terminal import Shown
-from support.together import Endings, begun, chosen, stands_for_its_story
+from support.together import Endings, begin_with, begun, chosen, stands_for_its_story
 
 TOLD_AT_ONCE = 24
+LONGEST = ("test_room",)
+"""Files whose stories take minutes: a shortage counts once it has lasted for one."""
 
 Beginning = Callable[[], AbstractContextManager[Story]]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    begin_with(LONGEST, items)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,9 @@
-"""Tests that are begun all at once, because each of them spends its time waiting; each then stands for how it ended."""
+"""Tests that are told side by side, because each of them spends its time waiting.
 
-from collections.abc import Callable, Iterator
+Those of the scenarios and of the faults are begun all at once, and each then stands for how it ended.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
@@ -14,6 +17,12 @@ Endings = dict[str, Future[None]]
 def chosen(session: pytest.Session, fixture: str) -> list[pytest.Function]:
     """The tests of this session that ask for a fixture."""
     return [item for item in session.items if isinstance(item, pytest.Function) and fixture in item.fixturenames]
+
+
+def begin_with(files: Sequence[str], items: list[pytest.Item]) -> None:
+    """Put the tests of these files first, in this order: what takes long and begins late has everybody wait for it."""
+    places = {name: place for place, name in enumerate(files)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @contextmanager
