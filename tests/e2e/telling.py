@@ -13,7 +13,8 @@ from traffic_client import Answer, Load
 Telling = Callable[[Serve], Any]
 """Makes a model, lets a story happen to it, and returns what there is to look back on; the model is gone then."""
 
-ERRORS_AT_GATEWAY = {"name": "errors", "metric": "error-ratio", "source": "Gateway", "limit": "1%", "minSamples": 20}
+ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "1%", "minSamples": 20}
+ERRORS_AT_GATEWAY = {**ERRORS, "source": "Gateway"}
 
 
 @dataclass

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from e2e.telling import in_stage
+from e2e.telling import ERRORS, in_stage
 from stack import Serve
 from stack.evidence import ROUTING_TAKES, by_version, describe, failed
 from stack.served import NAME, steps
@@ -23,7 +23,7 @@ class Story:
 
 def deleted_in_mid_stage(serve: Serve) -> Story:
     """Deleted with a fifth of the requests on the candidate."""
-    served = serve("deleted", strategy=steps(20, 100, hold="5m"), slos=[], replicas=1)
+    served = serve("deleted", strategy=steps(20, 100, hold="5m"), slos=[ERRORS], replicas=1)
     with in_stage("canary-20", served) as (model, load):
         model.kubectl("delete", "modelrollout", NAME, "--timeout=60s")
         gone_at = time.time() + ROUTING_TAKES

@@ -1,20 +1,21 @@
 """The same without any gateway: a Service, whose connections spread over the ready pods of both versions."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import httpx
 import pytest
 
-from e2e.telling import Story
+from e2e.telling import ERRORS, Story
 from modelrollout.metrics import templates
 from stack import Serve
 from stack.evidence import ROUTING_TAKES, Window, by_version, describe, failed, is_models_own, most_of
-from stack.served import Served, steps
+from stack.history import Object
+from stack.served import NAME, Served, steps
 from traffic_client import Answer
 
 ROUTER: dict[str, object] = {"replicas": {}}
 STEPS = steps(34, 50, 100, hold="5s")  # with two replicas: one pod of three, two of four, all
-ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "1%", "minSamples": 20}
 LATENCY = {"name": "latency", "metric": "latency", "slowerThan": "2500ms", "limit": "10%", "minSamples": 20}
 
 
@@ -50,7 +51,14 @@ class TestGoodVersion:
         assert by_version(since(promoted, story.answers)).keys() == {"1.1.0"}
 
 
-def failing_version(serve: Serve) -> Story:
+@dataclass
+class TakenBack(Story):
+    """A version that was taken back, and whom the Service selects since."""
+
+    selector: Object
+
+
+def failing_version(serve: Serve) -> TakenBack:
     """1.2.0-failing, judged by what its own pods count."""
     with serve("pods-failing", traffic=ROUTER, strategy=STEPS, slos=[ERRORS, LATENCY]) as model:
         model.wait_serving("1.0.0")
@@ -58,14 +66,16 @@ def failing_version(serve: Serve) -> Story:
             model.roll_out("1.2.0-failing")
             taken_back = model.wait_taken_back("1.2.0-failing").at
             model.wait_for_requests(load, 100, sent_after=taken_back + ROUTING_TAKES)
-            return Story(model, load.stop())
+            selector = model.bed.get("service", NAME, f"--namespace={model.namespace}")["spec"]["selector"]
+            return TakenBack(model, load.stop(), selector)
 
 
 @pytest.mark.story(told_by=failing_version)
 class TestFailingVersion:
-    def test_is_taken_back_at_its_first_stage(self, story: Story) -> None:
+    def test_is_taken_back_at_its_first_stage(self, story: TakenBack) -> None:
         record = story.model.status["lastRevert"]
         assert (record["reason"], record["stage"]) == ("SLOBreached", "canary-34"), describe(failed(story.answers))
+        assert story.selector["modelrollout.io/colour"] == story.model.status["stable"]["colour"]
 
     def test_gets_no_more_than_its_stage_declares_and_nothing_afterwards(self, story: Story) -> None:
         (stage,) = story.model.stages("1.2.0-failing")

@@ -9,12 +9,11 @@ from typing import Any
 
 import pytest
 
-from e2e.telling import ERRORS_AT_GATEWAY, Story
+from e2e.telling import ERRORS, ERRORS_AT_GATEWAY, Story
 from stack import Serve
 from stack.evidence import describe, failed
 from stack.served import steps
 
-ERRORS = {**ERRORS_AT_GATEWAY, "source": "Server"}
 LATENCY = {"name": "latency", "metric": "latency", "slowerThan": "250ms", "limit": "50%", "minSamples": 6}
 
 
