@@ -31,6 +31,11 @@ def steps(*weights: int, hold: str, **more: Any) -> dict[str, Any]:
     return {"canary": {"steps": [{"weight": weight, "hold": hold, **more} for weight in weights]}}
 
 
+def steps_held(*steps: tuple[int, str]) -> dict[str, Any]:
+    """A canary that holds each weight for a time of its own."""
+    return {"canary": {"steps": [{"weight": weight, "hold": hold} for weight, hold in steps]}}
+
+
 def digits(namespace: str, **spec: Any) -> Object:
     """The ModelRollout, with these fields of the spec instead of those of the manifest; None leaves one out."""
     picture = ", ".join(map(str, pictures()[0]))

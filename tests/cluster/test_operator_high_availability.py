@@ -12,7 +12,7 @@ from kubernetes.client import ApiClient
 import testbed
 from stack.operator_process import OperatorProcess, eventually, grant, grant_lease, running
 from stack.rollout import Rollout
-from stack.served import steps
+from stack.served import steps, steps_held
 
 TAKES_OVER_WITHIN = 25.0
 """Seconds: the Lease's duration, two tries of 1.8 s at most, and something for a busy machine."""
@@ -26,9 +26,7 @@ Pair = tuple[OperatorProcess, OperatorProcess]
 @pytest.fixture
 def rollout(bed: testbed.Bed, client: ApiClient, namespace: str) -> Rollout:
     """A rollout that stays in its second stage for as long as it takes to kill an operator."""
-    holds = {20: "1s", 50: "6s", 100: "1s"}
-    strategy = {"canary": {"steps": [{"weight": weight, "hold": hold} for weight, hold in holds.items()]}}
-    return Rollout(bed, client, namespace, strategy=strategy)
+    return Rollout(bed, client, namespace, strategy=steps_held((20, "1s"), (50, "6s"), (100, "1s")))
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ that kill or stop what all share come after them, one by one.
 import os
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from e2e.telling import Telling
 from stack import Serve, Served
 from support.light_bed import many_connections
 from support.terminal import Shown
+from support.together import side_by_side
 
 KEEP = "MODELROLLOUT_KEEP_BED"
 """Set in the environment, it leaves the bed up, so that the next session need not make one."""
@@ -66,9 +67,8 @@ def serve(bed: testbed.Bed, client: ApiClient) -> Serve:
 def endings(request: pytest.FixtureRequest, serve: Serve) -> Iterator[dict[Telling, Future[Any]]]:
     """Every story of the chosen tests, begun."""
     tellings = filter(None, dict.fromkeys(map(_telling_of, request.session.items)))
-    with ThreadPoolExecutor(TOLD_AT_ONCE, thread_name_prefix="story") as threads:
+    with side_by_side(TOLD_AT_ONCE) as threads:
         yield {telling: threads.submit(telling, serve) for telling in tellings}
-        threads.shutdown(cancel_futures=True)
 
 
 @pytest.fixture

@@ -3,21 +3,21 @@
 import time
 from typing import Any
 
-from e2e.telling import in_stage
+from e2e.telling import ERRORS, in_stage
 from stack import Serve
 from stack.evidence import by_version, describe, failed
 from stack.history import Object
 from stack.install import NAMESPACE, RELEASE, helm_upgrade
 from stack.operator_process import eventually
-from stack.served import NAME, Served, condition, status_of
+from stack.served import NAME, Served, condition, status_of, steps_held
 from testbed import helm
 
-ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "1%", "minSamples": 20}
 SPEC: dict[str, Any] = {"slos": [ERRORS], "replicas": 1}
 
 
 def test_prometheus_the_operator_and_the_api_server_die_in_the_middle_of_a_stage(serve: Serve) -> None:
-    with in_stage("canary-20", serve("beset", strategy=holds("15s", "5s", "5s"), **SPEC)) as (model, load):
+    served = serve("beset", strategy=steps_held((20, "15s"), (50, "5s"), (100, "5s")), **SPEC)
+    with in_stage("canary-20", served) as (model, load):
         model.bed.stop("prometheus")
         try:
             kill_operator(model)
@@ -39,7 +39,8 @@ def test_prometheus_the_operator_and_the_api_server_die_in_the_middle_of_a_stage
 
 
 def test_helm_uninstall_in_the_middle_of_a_stage_and_install_again(serve: Serve) -> None:
-    with in_stage("canary-20", serve("left", strategy=holds("20s", "2s", "2s"), **SPEC)) as (model, load):
+    served = serve("left", strategy=steps_held((20, "20s"), (50, "2s"), (100, "2s")), **SPEC)
+    with in_stage("canary-20", served) as (model, load):
         helm.helm(model.bed, "uninstall", RELEASE, f"--namespace={NAMESPACE}", "--wait", "--timeout=2m")
         try:
             uninstalled = time.time()
@@ -53,12 +54,6 @@ def test_helm_uninstall_in_the_middle_of_a_stage_and_install_again(serve: Serve)
         assert not failed(answers), describe(failed(answers))
         alone = by_version(answer for answer in answers if uninstalled < answer.sent_at < installed)
         assert alone.keys() == {"1.0.0", "1.1.0"}, "both go on with what they had"
-
-
-def holds(*durations: str) -> dict[str, Any]:
-    """Stages of 20, 50 and 100 per cent, each held for its own time."""
-    steps = zip((20, 50, 100), durations, strict=True)
-    return {"canary": {"steps": [{"weight": weight, "hold": hold} for weight, hold in steps]}}
 
 
 def kill_operator(model: Served) -> None:

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from faults.scene import ERRORS, Scene
+from stack.served import steps_held
 from support.watching import Object
 
 WHOLE = 1_000_000
@@ -60,12 +61,8 @@ class Story:
         return Counter(reason for timeline in timelines for reason in timeline) + Counter(self.further_events)
 
 
-def steps(*steps: tuple[int, str]) -> dict[str, Any]:
-    return {"canary": {"steps": [{"weight": weight, "hold": hold} for weight, hold in steps]}}
-
-
-QUICK = steps((20, "1s"), (50, "1s"), (100, "1s"))
-_AT_ONCE = steps((100, "0s"))
+QUICK = steps_held((20, "1s"), (50, "1s"), (100, "1s"))
+_AT_ONCE = steps_held((100, "0s"))
 SLO = {"name": "errors", "query": {"value": f'{ERRORS}{{namespace="$namespace"}}'}, "limit": "0.5"}
 _CALM = {"Ready": "True", "Stalled": "False", "Progressing": "False"}
 _STALLED = {"Ready": "False", "Stalled": "True", "Progressing": "False"}
@@ -81,7 +78,7 @@ def _roll_out(scene: Scene) -> None:
 
 def begin_stage(scene: Scene, *, weight: int = 20, hold: str = "1h") -> None:
     """Version 2.0.0 has its first requests."""
-    scene.rollout.apply("2.0.0", strategy=steps((weight, hold), (100, "1s")))
+    scene.rollout.apply("2.0.0", strategy=steps_held((weight, hold), (100, "1s")))
     scene.wait_for(
         lambda status: status.get("stage", {}).get("name") == f"canary-{weight}" and "reachedAt" in status["stage"],
         "the first stage",
@@ -291,7 +288,10 @@ REDEPLOYED = Story(
     further_events=("ActionApplied",),
 )
 
-STORIES = (FIRST, PROMOTED, REVERTED, ABORTED, GRADUAL, SUPERSEDED, DELETED, ASKED, REDEPLOYED)
+ON_THE_WAY = (PROMOTED, REVERTED, ABORTED, GRADUAL, SUPERSEDED, DELETED, ASKED)
+"""Those in which a version is on trial while another one serves."""
+
+STORIES = (FIRST, *ON_THE_WAY, REDEPLOYED)
 
 
 def named(story: Story) -> str:

@@ -28,7 +28,7 @@ from faults.injection import (
 from faults.meddler import Meddler
 from faults.sampling import some
 from faults.scene import NAME, Ground, Scene
-from faults.stories import ABORTED, ASKED, DELETED, GRADUAL, PROMOTED, REVERTED, SUPERSEDED, Story, named
+from faults.stories import GRADUAL, ON_THE_WAY, PROMOTED, REVERTED, SUPERSEDED, Story, named
 from faults.telling import PATIENCE, look_back, set_up, tell
 from stack.operator_process import eventually
 from support.api_proxy import Answer, status_answer
@@ -48,7 +48,6 @@ GONE = {
 STORM_SECONDS = 20
 LONGER_THAN_ANYBODY_WAITS = 35
 """Seconds; the operator gives an answer up after 30."""
-STORIES = (PROMOTED, REVERTED, ABORTED, GRADUAL, SUPERSEDED, DELETED, ASKED)
 
 
 @pytest.mark.parametrize(
@@ -63,7 +62,7 @@ STORIES = (PROMOTED, REVERTED, ABORTED, GRADUAL, SUPERSEDED, DELETED, ASKED)
     ],
     ids=lambda part: getattr(part, "__name__", ""),
 )
-@pytest.mark.parametrize("story", some(STORIES, 3), ids=named)
+@pytest.mark.parametrize("story", some(ON_THE_WAY, 3), ids=named)
 def test_whatever_it_answers_to_a_share_of_the_writes(
     ground: Ground, story: Story, instead: Instead, concerns: Concerns, share: float
 ) -> None:
@@ -102,7 +101,7 @@ def test_a_write_that_is_admitted_when_the_operator_has_given_it_up(
     assert not told.complaints
 
 
-@pytest.mark.parametrize("story", some(STORIES, 3), ids=named)
+@pytest.mark.parametrize("story", some(ON_THE_WAY, 3), ids=named)
 def test_watches_that_are_cut_again_and_again(ground: Ground, story: Story) -> None:
     with set_up(ground, story) as scene, _again_and_again(lambda: _cut(scene), every=0.7):
         tell(scene, story)

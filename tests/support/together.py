@@ -26,13 +26,20 @@ def begin_with(files: Sequence[str], items: list[pytest.Item]) -> None:
 
 
 @contextmanager
+def side_by_side(at_once: int) -> Iterator[ThreadPoolExecutor]:
+    """Threads for so many stories; what has not begun when nobody waits for it any more does not begin."""
+    with ThreadPoolExecutor(at_once, thread_name_prefix="story") as threads:
+        yield threads
+        threads.shutdown(cancel_futures=True)
+
+
+@contextmanager
 def begun(
     tests: list[pytest.Function], run: Callable[[Callable[..., None], dict[str, Any]], None], *, at_once: int
 ) -> Iterator[Endings]:
     """Run tests in threads, so many at once; `run` is called with each test's function and its parameters."""
-    threads = ThreadPoolExecutor(at_once, thread_name_prefix="story")
-    yield {test.nodeid: threads.submit(run, test.obj, _parameters_of(test)) for test in tests}
-    threads.shutdown(cancel_futures=True)
+    with side_by_side(at_once) as threads:
+        yield {test.nodeid: threads.submit(run, test.obj, _parameters_of(test)) for test in tests}
 
 
 def stands_for_its_story(test: pytest.Function, fixture: str) -> bool | None:
