@@ -137,8 +137,8 @@ class ReplicasRouter(ApiModel):
     """
 
     unreachable: Unreachable = Field(
-        description="A stage whose weight is below the smallest reachable one is left out (Skip), or the rollout does "
-        "not start (Refuse).",
+        description="A stage whose weight is below the smallest reachable one is left out (Skip), though not its "
+        "approvals and its checklist, or the rollout does not start (Refuse).",
         default=Unreachable.SKIP,
     )
 

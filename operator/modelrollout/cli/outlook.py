@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from modelrollout.api.rollout import ModelRollout
-from modelrollout.api.status import Condition, ConditionStatus, Phase
+from modelrollout.api.status import ColourStatus, Condition, ConditionStatus, Phase
 from modelrollout.api.strategy import OnDeadline
 from modelrollout.engine.capacity import is_reachable, skips_unreachable
 from modelrollout.engine.conditions import PROGRESSING, READY, STALLED
-from modelrollout.engine.gates import wanted_approvals
+from modelrollout.engine.gates import gated, wanted_approvals
 from modelrollout.engine.move import paused_time
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.room import usable_room
@@ -31,7 +31,7 @@ class Mark(Enum):
 
 @dataclass(frozen=True)
 class Missing:
-    """An approval or an item of the checklist that the present stage still waits for."""
+    """An approval or an item of a checklist that it still waits for."""
 
     what: str
     hint: str
@@ -119,21 +119,30 @@ def deadline(rollout: ModelRollout, now: datetime) -> tuple[OnDeadline, datetime
 
 
 def missing_consents(rollout: ModelRollout) -> Iterator[Missing]:
-    """Approvals and checklist items that keep the present stage from being left."""
-    stage, status, name = present_stage(rollout), rollout.status, rollout.metadata["name"]
-    if stage is None or status.candidate is None:
-        return
+    """Approvals and checklist items that keep the next stage from being entered."""
+    status = rollout.status
+    goes_on = status.phase in (Phase.PREPARING, Phase.PROGRESSING)
+    if status.stable and status.candidate and goes_on:
+        for stage in gated(rollout.spec, status):
+            yield from _missing_of(rollout, stage, status.candidate)
+
+
+def _missing_of(rollout: ModelRollout, stage: Stage, candidate: ColourStatus) -> Iterator[Missing]:
+    """What one stage waits for; a stage that it is not in has to be named to the commands."""
+    status, name = rollout.status, rollout.metadata["name"]
+    is_here = status.stage is not None and status.stage.name == stage.name
+    of, where = ("", "") if is_here else (f" of {stage.name}", f" --stage {stage.name}")
     given = [one for one in status.consents if one.stage == stage.name]
-    for approval in wanted_approvals(stage, status.stable, status.candidate):
+    for approval in wanted_approvals(stage, status.stable, candidate):
         people = {one.by for one in given if one.role == approval.role}
         if len(people) < approval.count:
             so_far = f" (so far {', '.join(sorted(people))})" if people else ""
-            what = f"approval by {approval.role}: {len(people)} of {approval.count}{so_far}"
-            yield Missing(what, f"{COMMAND} approve {name} --role {approval.role}")
+            what = f"approval{of} by {approval.role}: {len(people)} of {approval.count}{so_far}"
+            yield Missing(what, f"{COMMAND} approve {name} --role {approval.role}{where}")
     signed = {one.item for one in given}
     for item in stage.checklist:
         if item not in signed:
-            yield Missing(f"checklist: {item}", f"{COMMAND} sign-off {name} --item {item}")
+            yield Missing(f"checklist{of}: {item}", f"{COMMAND} sign-off {name} --item {item}{where}")
 
 
 def troubles(rollout: ModelRollout) -> list[Condition]:

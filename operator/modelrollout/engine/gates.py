@@ -4,20 +4,34 @@ import re
 from collections.abc import Sequence
 
 from modelrollout.api.attempt import Consent
-from modelrollout.api.status import ColourStatus
+from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.api.status import ColourStatus, ModelRolloutStatus
 from modelrollout.api.strategy import Approval, ApprovalWhen
-from modelrollout.engine.move import Waiting
+from modelrollout.engine.conditions import PROGRESSING
+from modelrollout.engine.move import Move, Waiting, normal
 from modelrollout.engine.reasons import Reason
+from modelrollout.engine.room import usable_room
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.stages import Stage
+from modelrollout.engine.stages import Stage, expand, next_stage
 
 UNGUARDED = (
     "approvals do not count in this cluster: install the ValidatingAdmissionPolicy that looks at who may approve"
 )
 
 
-def gate(snapshot: Snapshot, candidate: ColourStatus, stages: Sequence[Stage]) -> Waiting | None:
-    """What is missing before these stages may be left; None when they may."""
+def gated(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> Sequence[Stage]:
+    """The stages that have to be agreed upon before the next one is entered: the present one, and those passed over.
+
+    A stage that is out of reach, or that somebody who asks to promote wants to leave out, is agreed upon all the same.
+    """
+    here = status.stage.index if status.stage else -1
+    following = None if status.promoting else next_stage(spec, here, usable_room(spec, status))
+    return expand(spec)[max(here, 0) : following]
+
+
+def gate(snapshot: Snapshot, candidate: ColourStatus) -> Waiting | None:
+    """What is missing before the next stage may be entered; None when it may."""
+    stages = gated(snapshot.spec, snapshot.status)
     missing = [text for stage in stages for text in _missing(snapshot, candidate, stage)]
     if not missing:
         return None
@@ -26,6 +40,13 @@ def gate(snapshot: Snapshot, candidate: ColourStatus, stages: Sequence[Stage]) -
     if asks_people and snapshot.guarded_since is None:
         message = f"{message}; {UNGUARDED}"
     return Waiting(reason=Reason.AWAITING_APPROVAL, message=message, needs_person=True)
+
+
+def stays_before(closed: Waiting, snapshot: Snapshot) -> Move:
+    """The rollout stays where it is, and those who have to say yes hear of it once."""
+    before = next((one.reason for one in snapshot.status.conditions if one.type == PROGRESSING), "")
+    told = () if before == Reason.AWAITING_APPROVAL else (normal(Reason.AWAITING_APPROVAL, closed.message),)
+    return Move(status=snapshot.status, waiting=closed, events=told)
 
 
 def wanted_approvals(stage: Stage, stable: ColourStatus | None, candidate: ColourStatus) -> list[Approval]:

@@ -7,6 +7,7 @@ from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus
 from modelrollout.engine.capacity import reachable_weights, skips_unreachable
+from modelrollout.engine.gates import gate, stays_before
 from modelrollout.engine.move import Move, Waiting, evolve, is_ready, paused_by, paused_time, stays, with_status
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.room import pods_trouble, spare, usable_room
@@ -28,8 +29,8 @@ def preparing(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
         return superseded
     status = snapshot.status
     pods = first_replicas(snapshot.spec, status)
-    if spare(snapshot.spec, status) and not may_begin(snapshot, now):
-        return _begin(snapshot, now)
+    if spare(snapshot.spec, status) and not may_begin(snapshot, candidate, now):
+        return _begin(snapshot, candidate, now)
     if not candidate.warm:
         return _come_up(snapshot, candidate, pods, now)
     if not is_ready(snapshot, candidate, pods=pods):
@@ -40,10 +41,10 @@ def preparing(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
         status = snapshot.status
     if status.stable is None:
         return promote(snapshot, candidate, now)
-    return _begin(snapshot, now)
+    return _begin(snapshot, candidate, now)
 
 
-def _begin(snapshot: Snapshot, now: datetime) -> Move:
+def _begin(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
     """Into the first stage, unless something is in the way that has nothing to do with pods."""
     status, spec = snapshot.status, snapshot.spec
     if snapshot.obstacles:
@@ -52,6 +53,8 @@ def _begin(snapshot: Snapshot, now: datetime) -> Move:
         return stays(status, Reason.PREFLIGHT, "looking at the queries and the metrics before any traffic moves")
     if paused := paused_by(snapshot):
         return stays(status, Reason.PAUSED, f"{paused}, before the first stage")
+    if closed := gate(snapshot, candidate):
+        return stays_before(closed, snapshot)
     first = serving_stage(spec) if status.promoting else next_stage(spec, -1, usable_room(spec, status)) or 0
     return enter_stage(snapshot, first, now)
 

@@ -14,9 +14,8 @@ from modelrollout.engine.capacity import (
     skips_unreachable,
     splits_by_pods,
 )
-from modelrollout.engine.conditions import PROGRESSING
 from modelrollout.engine.effects import Emit
-from modelrollout.engine.gates import gate
+from modelrollout.engine.gates import gate, stays_before
 from modelrollout.engine.move import (
     Move,
     Waiting,
@@ -25,7 +24,6 @@ from modelrollout.engine.move import (
     evolve,
     is_ready,
     let_in,
-    normal,
     paused_by,
     paused_time,
     route_share,
@@ -170,26 +168,19 @@ def _leave(trial: _Trial) -> Move:
     waiting = held_back or _undecided(trial)
     if waiting:
         return _until_deadline(trial, waiting)
-    return _through_the_gate(trial, stage)
+    return _through_the_gate(trial)
 
 
 def _leave_as_asked(trial: _Trial) -> Move:
     """A person who asks to go on passes over holds and what is undecided, but not over harm, pods or other people."""
     waiting = _no_way_on(trial)
-    if waiting:
-        return Move(status=trial.snapshot.status, waiting=waiting)
-    ahead = expand(trial.snapshot.spec)[trial.at.index :] if trial.snapshot.status.promoting else (trial.stage,)
-    return _through_the_gate(trial, *ahead)
+    return Move(status=trial.snapshot.status, waiting=waiting) if waiting else _through_the_gate(trial)
 
 
-def _through_the_gate(trial: _Trial, *stages: Stage) -> Move:
+def _through_the_gate(trial: _Trial) -> Move:
     """Onwards once everybody has said yes who has to; deadlines do not count that wait."""
-    closed = gate(trial.snapshot, trial.candidate, stages)
-    if closed is None:
-        return _advance(trial)
-    before = next((one.reason for one in trial.snapshot.status.conditions if one.type == PROGRESSING), "")
-    told = () if before == Reason.AWAITING_APPROVAL else (normal(Reason.AWAITING_APPROVAL, closed.message),)
-    return Move(status=trial.snapshot.status, waiting=closed, events=told)
+    closed = gate(trial.snapshot, trial.candidate)
+    return stays_before(closed, trial.snapshot) if closed else _advance(trial)
 
 
 def _held_back(trial: _Trial) -> Waiting | None:
@@ -274,7 +265,7 @@ def _overdue(trial: _Trial, waiting: Waiting) -> Move:
             mode=snapshot.spec.rollback.mode,
         )
     if policy is OnDeadline.ADVANCE and _may_rise(trial):
-        return _through_the_gate(trial, trial.stage)
+        return _through_the_gate(trial)
     message = f"undecided at the deadline, holding: {waiting.message}"
     return stays(snapshot.status, Reason.UNDECIDED_AT_DEADLINE, message, needs_person=True)
 

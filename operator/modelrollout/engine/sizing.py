@@ -13,6 +13,7 @@ from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase
 from modelrollout.engine.capacity import ROUTE_SETTLES, candidate_replicas, carried, splits_by_pods
 from modelrollout.engine.draining import drain_time
+from modelrollout.engine.gates import gate
 from modelrollout.engine.move import (
     answering_pods,
     evolve,
@@ -42,10 +43,10 @@ def first_replicas(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> int:
     return pods if room is None else min(pods, max(room - spec.replicas, 1))
 
 
-def may_begin(snapshot: Snapshot, now: datetime) -> bool:
+def may_begin(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> bool:
     """Whether nothing but pods keeps the candidate from its first stage."""
     spec, status = snapshot.spec, snapshot.status
-    if snapshot.obstacles or not snapshot.preflighted:
+    if snapshot.obstacles or not snapshot.preflighted or gate(snapshot, candidate):
         return False
     first = next_stage(spec, -1, usable_room(spec, status)) or 0
     is_open = opens_at(expand(spec)[first].window, now) <= now
@@ -137,7 +138,7 @@ class Fit:
     def _is_held_up(self) -> bool:
         """Stable gives up nothing ahead for a candidate that could not begin anyway, and that one gets no pods yet."""
         prepares = self._status.phase is Phase.PREPARING
-        return prepares and self._spare > 0 and not may_begin(self.snapshot, self.now)
+        return prepares and self._spare > 0 and not may_begin(self.snapshot, self.candidate, self.now)
 
     @property
     def _wanted(self) -> int:

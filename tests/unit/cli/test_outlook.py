@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from modelrollout.cli.outlook import Mark, hints, hold, marked_stages, missing_consents, troubles, waits_for
+from modelrollout.cli.outlook import Mark, Missing, hints, hold, marked_stages, missing_consents, troubles, waits_for
 from support.moments import NOW, ago, in_canary_10, promoted, seen, taken_back
 from support.rollouts import Object
 
@@ -70,6 +70,22 @@ def test_consents_are_missing_until_enough_different_people_have_given_them_for_
     assert missing(yes, yes) == ["approval by security: 1 of 2 (so far ann)", "checklist: runbook"]
     assert missing(yes, {**yes, "stage": "canary-100", "by": "bob"})[0] == "approval by security: 1 of 2 (so far ann)"
     assert missing(yes, {**yes, "by": "bob"}, {**WORD, "stage": "canary-10", "item": "runbook"}) == []
+
+
+def test_consents_of_stages_that_are_passed_over_are_missing_too_and_the_commands_name_them() -> None:
+    require = {f"{STEP}.require": {"approvals": [{"role": "security"}], "checklist": ["runbook"]}}
+    promoting = in_canary_10(phase="Preparing", stage=None, promoting=True)
+    assert list(missing_consents(seen(promoting, require))) == [
+        Missing(
+            "approval of canary-10 by security: 0 of 1",
+            "kubectl modelrollout approve scorer --role security --stage canary-10",
+        ),
+        Missing(
+            "checklist of canary-10: runbook",
+            "kubectl modelrollout sign-off scorer --item runbook --stage canary-10",
+        ),
+    ]
+    assert not list(missing_consents(seen(promoting | {"promoting": False}, require)))
 
 
 @pytest.mark.parametrize(("version", "wanted"), [("2.1.0", False), ("3.0.0", True)])

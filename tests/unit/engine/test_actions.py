@@ -1,41 +1,19 @@
 """What people ask for, told as stories: it is heard once, answered, and never passes over safety."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any, ClassVar
 
 import pytest
 
-from modelrollout.api.action import ActionOutcome
 from modelrollout.api.attempt import MOST_ACTIONS
 from modelrollout.api.slo import Verdict
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
 from modelrollout.engine import effects as fx
 from modelrollout.engine.actions import REMEMBERED_FOR
-from unit.engine.simulation import START, World, make_spec
-from unit.engine.worlds import MINUTE, breach, condition, in_stage, reasons, serving
+from unit.engine.simulation import World, make_spec
+from unit.engine.worlds import MINUTE, applied, breach, condition, in_stage, reasons, refused, serving
 
 RING = {"header": "x-ring", "value": "internal"}
-
-
-def asked(world: World, action: str, **details: Any) -> tuple[ActionOutcome, str]:
-    """Ask, let the operator act, and see what it answers."""
-    uid = world.ask(action, **details)
-    world.settle()
-    (answer,) = (answer for answer in world.answered if answer.uid == uid)
-    return answer.outcome, answer.message
-
-
-def applied(world: World, action: str, **details: Any) -> str:
-    outcome, message = asked(world, action, **details)
-    assert outcome is ActionOutcome.APPLIED, message
-    return message
-
-
-def refused(world: World, action: str, **details: Any) -> str:
-    outcome, message = asked(world, action, **details)
-    assert outcome is ActionOutcome.REFUSED, message
-    return message
 
 
 def test_an_action_is_written_down_with_what_it_changes_before_it_is_answered() -> None:
@@ -398,92 +376,9 @@ class TestGradualWaysBack:
         assert world.share_of(Colour.GREEN) == 75
 
 
-class TestGates:
-    """Approvals and checklists, before a stage is left."""
-
-    GATED: ClassVar[dict[str, Any]] = {
-        "strategy": {
-            "canary": {
-                "steps": [
-                    {
-                        "weight": 10,
-                        "hold": "1m",
-                        "require": {
-                            "approvals": [{"role": "security", "count": 2}, {"role": "executive", "when": "Major"}],
-                            "checklist": ["runbook"],
-                        },
-                    },
-                    {"weight": 100, "hold": "1m"},
-                ]
-            }
-        }
-    }
-
-    def test_a_stage_is_left_once_everybody_has_said_yes(self) -> None:
-        world = in_stage("canary-10", **self.GATED)
-        world.run_for(10 * MINUTE)
-        assert condition(world, "Progressing")[1] == "AwaitingApproval"
-        assert condition(world, "Ready")[1] == "AwaitingApproval"
-        assert reasons(world).count("AwaitingApproval") == 1
-        for by, role in (("ada", "security"), ("ada", "security"), ("bob", "executive")):
-            applied(world, "Approve", stage="canary-10", role=role, by=by)
-        applied(world, "SignOff", stage="canary-10", item="runbook")
-        assert "security (1 of 2)" in waits_for(world), "one person counts once"
-        applied(world, "Approve", stage="canary-10", role="security", by="eve")
-        world.run_for(timedelta(seconds=5))
-        assert world.status.stage
-        assert world.status.stage.name == "canary-100"
-
-    def test_a_minor_version_needs_no_approval_that_is_for_major_ones(self) -> None:
-        world = serving(make_spec(**self.GATED))
-        world.change(make_spec("1.1.0", **self.GATED))
-        world.run_for(10 * MINUTE)
-        assert "security" in waits_for(world)
-        assert "executive" not in waits_for(world)
-
-    def test_nobody_who_goes_on_passes_over_those_who_have_to_say_yes(self) -> None:
-        world = in_stage("canary-10", **self.GATED)
-        applied(world, "Advance", stage="canary-10")
-        applied(world, "Promote")
-        world.run_for(10 * MINUTE)
-        assert world.status.stage
-        assert world.status.stage.name == "canary-10"
-
-    def test_approvals_that_nobody_looks_at_are_refused(self) -> None:
-        world = in_stage("canary-10", **self.GATED)
-        world.guarded = False
-        assert "ValidatingAdmissionPolicy" in refused(world, "Approve", stage="canary-10", role="security")
-
-    def test_an_approval_from_before_anybody_looked_is_refused(self) -> None:
-        world = in_stage("canary-10", **self.GATED)
-        world.ask("Approve", stage="canary-10", role="security")
-        world.asked = [replace(one, created=START - MINUTE) for one in world.asked]
-        world.settle()
-        assert not world.status.consents
-        assert world.status.actions[-1].message.endswith("ask again")
-
-    def test_what_the_stage_does_not_ask_for_is_refused(self) -> None:
-        world = in_stage("canary-10", **self.GATED)
-        assert "but by security, executive" in refused(world, "Approve", stage="canary-10", role="legal")
-        assert "the stages: canary-10, canary-100" in refused(world, "Approve", stage="canary-5", role="security")
-        assert "but runbook" in refused(world, "SignOff", stage="canary-10", item="backup")
-
-    def test_an_approval_is_for_one_attempt(self) -> None:
-        world = in_stage("canary-10", **self.GATED)
-        applied(world, "Approve", stage="canary-10", role="security")
-        world.change(make_spec("3.0.0", **self.GATED))
-        world.run_for(MINUTE)
-        assert world.status.attempt == 3
-        assert not world.status.consents
-
-
 def promoted(**changes: object) -> World:
     """A world in which version 2.0.0 has just been promoted, and 1.0.0 is still warm."""
     world = in_stage("canary-100", **changes)
     while world.status.stage:
         world.run_for(timedelta(seconds=5))
     return world
-
-
-def waits_for(world: World) -> str:
-    return next(one.message for one in world.status.conditions if one.type == "Progressing")

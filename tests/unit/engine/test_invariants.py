@@ -17,6 +17,7 @@ from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
+from modelrollout.engine.gates import gated
 from modelrollout.engine.room import usable_room
 from modelrollout.engine.snapshot import Copied, Obstacle, Origin, Snapshot
 from modelrollout.engine.stages import expand
@@ -438,9 +439,10 @@ class RolloutMachine(RuleBasedStateMachine):
         for _ in range(120):
             world.now += timedelta(seconds=30)
             decision = world.settle()
-            if world.status.stage and any(one.reason == "AwaitingApproval" for one in world.status.conditions):
-                world.ask("Approve", stage=world.status.stage.name, role="security")
-                world.ask("SignOff", stage=world.status.stage.name, item="runbook")
+            if any(one.reason == "AwaitingApproval" for one in world.status.conditions):
+                for stage in gated(world.spec, world.status):
+                    world.ask("Approve", stage=stage.name, role="security")
+                    world.ask("SignOff", stage=stage.name, item="runbook")
             elif decision.wake_at is None and decision.watch is None:
                 return
 

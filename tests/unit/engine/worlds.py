@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from modelrollout.api.action import ActionOutcome
 from modelrollout.api.slo import Verdict
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ConditionStatus, Phase
@@ -50,6 +51,26 @@ def taking_back(world: World) -> fx.SetTraffic:
     return fx.SetTraffic(
         stable=Colour.BLUE, attempt=stable.attempt, candidate=Colour.GREEN, weight=0, token=route.token
     )
+
+
+def asked(world: World, action: str, **details: Any) -> tuple[ActionOutcome, str]:
+    """Ask, let the operator act, and see what it answers."""
+    uid = world.ask(action, **details)
+    world.settle()
+    (answer,) = (answer for answer in world.answered if answer.uid == uid)
+    return answer.outcome, answer.message
+
+
+def applied(world: World, action: str, **details: Any) -> str:
+    outcome, message = asked(world, action, **details)
+    assert outcome is ActionOutcome.APPLIED, message
+    return message
+
+
+def refused(world: World, action: str, **details: Any) -> str:
+    outcome, message = asked(world, action, **details)
+    assert outcome is ActionOutcome.REFUSED, message
+    return message
 
 
 def breach(world: World, *, times: int) -> None:
