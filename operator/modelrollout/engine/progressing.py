@@ -119,11 +119,24 @@ def _harm(trial: _Trial) -> Move | None:
 
 
 def _pass_over(trial: _Trial) -> Move | None:
-    """With fewer pods than there were, this stage may be one that would have been left out."""
-    spec = trial.snapshot.spec
-    if is_reachable(spec, trial.stage.weight, trial.room) or not skips_unreachable(spec) or paused_by(trial.snapshot):
+    """With fewer pods than there were, this stage may be one that would have been left out.
+
+    Its hold does not count then, but all else that it asks for does: who has fewer pods says nothing of the candidate.
+    """
+    spec, status = trial.snapshot.spec, trial.snapshot.status
+    if is_reachable(spec, trial.stage.weight, trial.room) or not skips_unreachable(spec):
         return None
-    return _advance(trial)
+    if trial.at.advanced or status.promoting:
+        return _leave_as_asked(trial)
+    if paused_by(trial.snapshot):
+        return None
+    if held_back := _held_back(trial):
+        return _until_deadline(trial, held_back)
+    waiting = _undecided(trial)
+    if waiting is None:
+        return _through_the_gate(trial)
+    ways_out = f"{spec.replicas} pods cannot reach it: raise spec.replicas, or ask to advance"
+    return _until_deadline(trial, replace(waiting, message=f"{waiting.message}; {ways_out}", needs_person=True))
 
 
 def _arrive(trial: _Trial) -> Move | None:
@@ -240,10 +253,10 @@ def _is_required(stage: Stage, slo: SloStatus) -> bool:
 
 def _until_deadline(trial: _Trial, waiting: Waiting) -> Move:
     """Undecided: wait until the deadline, if there is one, then do what the user chose."""
-    status, stage = trial.snapshot.status, trial.stage
-    if stage.deadline is None:
+    status, stage, since = trial.snapshot.status, trial.stage, trial.at.reached_at
+    if stage.deadline is None or since is None:
         return Move(status=status, waiting=waiting)
-    due = (trial.at.reached_at or trial.now) + stage.deadline + paused_time(status, trial.now)
+    due = since + stage.deadline + paused_time(status, trial.now)
     if trial.now < due:
         message = f"{waiting.message}; {stage.on_deadline} at {stamp(due)}"
         until = min(due, waiting.until) if waiting.until else due
