@@ -340,7 +340,8 @@ class ModelRolloutSpec(ApiModel):
         default=None,
     )
     retry: Retry | None = Field(
-        description="Trying a version again that was taken back. Without it that takes a change of the spec.",
+        description="Trying a version again that was taken back, unless a person took it back. Without it that takes a "
+        "change of the spec.",
         default=None,
     )
     progress_deadline: PositiveDuration | None = Field(

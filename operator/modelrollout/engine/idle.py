@@ -14,6 +14,9 @@ from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.transitions import restore, start_attempt
 from modelrollout.engine.wanted import fingerprint, wanted
 
+_TAKEN_BACK_BY_PEOPLE = (Reason.ABORT_REQUESTED, Reason.REVERT_REQUESTED, Reason.KILLED)
+"""No fault that passes by itself: whoever said no has to say yes again."""
+
 
 def idle(snapshot: Snapshot, now: datetime) -> Move:
     """Start what the spec asks for, unless it is what serves already or what failed just now."""
@@ -108,7 +111,7 @@ def _return_to(previous: ColourStatus, snapshot: Snapshot, now: datetime) -> Mov
 
 def _again_at(retry: Retry | None, failed: RevertStatus) -> datetime | None:
     """When a version that was taken back may be tried again by itself; None: not any more."""
-    if retry is None or failed.times > retry.limit:
+    if retry is None or failed.times > retry.limit or failed.reason in _TAKEN_BACK_BY_PEOPLE:
         return None
     return failed.at + parse_duration(retry.after)
 

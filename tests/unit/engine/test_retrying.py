@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
+import pytest
+
 from modelrollout.api.slo import Verdict
 from modelrollout.api.status import ConditionStatus, Phase
 from unit.engine.simulation import World, make_spec
-from unit.engine.worlds import MINUTE, condition, in_stage
+from unit.engine.worlds import MINUTE, applied, condition, in_stage
 
 RETRY = {"limit": 2, "after": "10m"}
 
@@ -48,6 +50,30 @@ def test_nothing_is_tried_again_while_paused() -> None:
     world.change(make_spec("2.0.0", retry=RETRY, paused=True))
     world.run_for(timedelta(hours=1), step=MINUTE)
     assert world.status.candidate is None
+
+
+@pytest.mark.parametrize("action", ["Abort", "Revert", "Kill"])
+def test_what_a_person_took_back_only_a_person_tries_again(action: str) -> None:
+    world = in_stage("canary-10", retry=RETRY)
+    applied(world, action)
+    world.run_for(MINUTE)
+    if action == "Kill":
+        applied(world, "Lift")
+    world.run_for(timedelta(hours=1), step=MINUTE)
+    assert world.status.candidate is None
+    assert condition(world, "Stalled") == (ConditionStatus.TRUE, "Reverted")
+    applied(world, "Retry")
+    world.run_for(MINUTE)
+    assert world.status.candidate
+
+
+def test_a_promotion_that_a_person_took_back_is_not_tried_again() -> None:
+    world = in_stage("canary-100", retry=RETRY)
+    world.run_for(2 * MINUTE)
+    assert world.status.previous
+    applied(world, "Revert")
+    world.run_for(timedelta(hours=1), step=MINUTE)
+    assert (world.status.candidate, world.status.phase) == (None, Phase.REVERTED)
 
 
 def test_another_version_has_all_its_tries() -> None:
