@@ -6,10 +6,10 @@ from datetime import datetime
 
 from modelrollout.api.action import ActionKind, RolloutActionSpec
 from modelrollout.api.attempt import MOST_CONSENTS, Consent, Word
-from modelrollout.api.status import MOST_EXCLUDED, ModelRolloutStatus, Phase
+from modelrollout.api.status import MOST_EXCLUDED, ColourStatus, ModelRolloutStatus, Phase
 from modelrollout.engine.capacity import splits_by_pods
 from modelrollout.engine.effects import Emit
-from modelrollout.engine.move import evolve, is_ready
+from modelrollout.engine.move import evolve, is_ready, with_status
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.reverting import at_once
 from modelrollout.engine.room import kept_warm
@@ -173,8 +173,18 @@ def _take_back(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime, reas
     if asked.to and (stable is None or asked.to != stable.version):
         return _go_back(snapshot, asked, now)
     mode = asked.mode or snapshot.spec.rollback.mode
+    snapshot = _unpinned(snapshot, goes=candidate, stays=stable)
     move = revert(snapshot, candidate, now, reason=reason, message=_because(asked), mode=mode)
     return Applied(message=f"version {candidate.version} is taken back", status=move.status, events=move.events)
+
+
+def _unpinned(snapshot: Snapshot, *, goes: ColourStatus | None, stays: ColourStatus | None) -> Snapshot:
+    """Who takes back what somebody had gone back to is done, if what stays is what the spec asks for."""
+    pinned, unpinned = snapshot.status.pinned, with_status(snapshot, pinned=None)
+    target = wanted(unpinned)
+    is_taken_back = pinned and goes and goes.revision == pinned.revision
+    is_asked_for = stays and target.trouble is None and stays.revision == target.revision
+    return unpinned if is_taken_back and is_asked_for else snapshot
 
 
 def _hurry(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> Answer:  # noqa: ARG001
@@ -186,7 +196,7 @@ def _hurry(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> Answe
 
 def _undo(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> Answer:
     """Nothing is on trial: the version before the one that serves takes over again, as long as it is warm."""
-    previous = snapshot.status.previous
+    stable, previous = snapshot.status.stable, snapshot.status.previous
     if previous is None or (asked.to and asked.to != previous.version):
         return _go_back(snapshot, asked, now)
     pods = kept_warm(snapshot.spec, snapshot.status)
@@ -194,6 +204,7 @@ def _undo(snapshot: Snapshot, asked: RolloutActionSpec, now: datetime) -> Answer
         return _go_back(snapshot, asked, now)
     if not is_ready(snapshot, previous, pods=pods):
         return Refused(f"version {previous.version} does not have all of its {pods} pods ready")
+    snapshot = _unpinned(snapshot, goes=stable, stays=previous)
     move = undo(snapshot, previous, now, message=_because(asked), mode=asked.mode or snapshot.spec.rollback.mode)
     return Applied(message=f"version {previous.version} serves again", status=move.status, events=move.events)
 

@@ -7,7 +7,7 @@ import pytest
 
 from modelrollout.api.attempt import MOST_ACTIONS
 from modelrollout.api.slo import Verdict
-from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
+from modelrollout.api.status import Colour, ConditionStatus, ModelRolloutStatus, Phase
 from modelrollout.engine import effects as fx
 from modelrollout.engine.actions import REMEMBERED_FOR
 from unit.engine.simulation import World, make_spec
@@ -257,6 +257,26 @@ class TestWaysBack:
         world.run_for(10 * MINUTE)
         assert world.status.stable.version == "2.0.0", "the spec says again what is wanted"
 
+    def test_undoing_an_undo_leaves_nothing_to_be_mended(self) -> None:
+        world = gone_back_to_1()
+        world.run_for(3 * MINUTE)
+        assert world.status.previous, "2.0.0 is warm still"
+        applied(world, "Revert")
+        self._rests_at_what_the_spec_asks_for(world)
+
+    def test_aborting_a_version_gone_back_to_leaves_nothing_to_be_mended(self) -> None:
+        world = gone_back_to_1()
+        assert world.status.candidate
+        applied(world, "Abort")
+        self._rests_at_what_the_spec_asks_for(world)
+
+    def _rests_at_what_the_spec_asks_for(self, world: World) -> None:
+        world.run_for(30 * MINUTE, step=MINUTE)
+        assert (world.status.phase, world.status.pinned, world.status.attempt) == (Phase.IDLE, None, 3)
+        assert world.status.stable
+        assert world.status.stable.version == "2.0.0"
+        assert condition(world, "Ready") == (ConditionStatus.TRUE, "Serving")
+
     def test_the_kill_switch_takes_everything_back_and_keeps_new_versions_away_until_it_is_lifted(self) -> None:
         world = in_stage("canary-50")
         applied(world, "Kill", reason="incident 42")
@@ -374,6 +394,18 @@ class TestGradualWaysBack:
         applied(world, "Revert")
         world.run_for(timedelta(seconds=30))
         assert world.share_of(Colour.GREEN) == 75
+
+
+RETRIED: dict[str, Any] = {"retry": {"limit": 2, "after": "5m"}}
+
+
+def gone_back_to_1() -> World:
+    """A world in which 2.0.0 serves, and somebody has gone back to 1.0.0, which is not warm any more."""
+    world = promoted(**RETRIED)
+    world.run_for(timedelta(hours=2), step=10 * MINUTE)
+    applied(world, "Revert")
+    world.run_for(timedelta(seconds=10))
+    return world
 
 
 def promoted(**changes: object) -> World:
