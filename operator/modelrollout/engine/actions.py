@@ -15,13 +15,21 @@ from modelrollout.engine.verbs import VERBS, Answer, Applied, Refused
 REMEMBERED_FOR = timedelta(minutes=10)
 """A view of the RolloutActions is never as old as this, so that what is forgotten then is not heard again."""
 
+_SEEN_WITHIN = timedelta(seconds=10)
+"""What was asked for longer ago than this, and not heard, had to wait for room."""
+
+_WAYS_BACK = (ActionKind.ABORT, ActionKind.REVERT, ActionKind.KILL)
+
+_KEPT_FREE = 8
+"""So many places are left to those who take back by all others, and so many to the kill switch by everybody."""
+
 
 def hear(snapshot: Snapshot, now: datetime) -> Move | None:
-    """Carry out, or refuse, the oldest action that was not heard yet; None when there is none."""
+    """Carry out, or refuse, the oldest action that was not heard yet and may be now; None when there is none."""
     unheard, kept = _unheard(snapshot, snapshot.status), _kept(snapshot, now)
-    if not unheard or len(kept) == MOST_ACTIONS:
+    asked = next((one for one in unheard if len(kept) < _places(one.spec.action)), None)
+    if asked is None:
         return None
-    asked = unheard[0]
     answer = _answer(snapshot, asked, now)
     match answer:
         case Applied():
@@ -77,6 +85,13 @@ def _kept(snapshot: Snapshot, now: datetime) -> list[ActionRecord]:
     return [one for one in snapshot.status.actions if one.uid in waiting or now - one.at < REMEMBERED_FOR]
 
 
+def _places(action: ActionKind) -> int:
+    """How many records there may be for another one to be written down, whoever asks for what how often."""
+    if action is ActionKind.KILL:
+        return MOST_ACTIONS
+    return MOST_ACTIONS - (_KEPT_FREE if action in _WAYS_BACK else 2 * _KEPT_FREE)
+
+
 def _told(asked: Asked, answer: Answer) -> Emit:
     why = f" ({asked.spec.reason})" if asked.spec.reason else ""
     text = f"{asked.spec.by} asked for {asked.spec.action} by {asked.name}{why}: {answer.message}"
@@ -101,4 +116,19 @@ def _answer(snapshot: Snapshot, asked: Asked, now: datetime) -> Answer:
         if asked.created < since:
             moment = f"{since:%Y-%m-%d %H:%M:%S} UTC"
             return Refused(f"nobody looked at who approves before {moment}, and it was asked for earlier: ask again")
+    if overtaken_by := _overtaken_by(snapshot, asked, now):
+        return Refused(f"{overtaken_by} was asked for later and came first: ask again")
     return VERBS[spec.action](snapshot, spec, now)
+
+
+def _overtaken_by(snapshot: Snapshot, asked: Asked, now: datetime) -> str | None:
+    """The way back that was heard while this waited for room: it is not undone by what was asked for before it."""
+    if asked.spec.action in _WAYS_BACK:
+        return None
+    since = (
+        record.action
+        for record in snapshot.status.actions
+        if record.action in _WAYS_BACK and record.outcome == ActionOutcome.APPLIED
+        if asked.created + _SEEN_WITHIN < record.at < now
+    )
+    return next(since, None)

@@ -74,10 +74,46 @@ def test_who_asks_when_there_is_no_room_for_more_records_is_heard_once_there_is(
     world = in_stage("canary-10")
     for _ in range(MOST_ACTIONS + 1):
         world.ask("Pause")
-    assert (world.settle().wake_at, len(world.asked)) == (world.now + REMEMBERED_FOR, 1)
+    assert world.settle().wake_at == world.now + REMEMBERED_FOR
+    assert world.asked
     world.now += REMEMBERED_FOR
     world.settle()
     assert not world.asked
+
+
+def test_however_much_is_asked_for_there_is_room_to_take_back_and_above_all_to_kill() -> None:
+    world = in_stage("canary-10")
+    for action in ("Retry", "Abort", "Retry"):
+        for _ in range(MOST_ACTIONS):
+            world.ask(action, attempt=1)
+        world.settle()
+    applied(world, "Kill")
+    assert world.status.killed
+    assert world.share_of(Colour.GREEN) == 0
+    assert len(world.status.actions) < MOST_ACTIONS
+
+
+def test_a_way_back_does_not_wait_behind_what_there_is_no_room_for() -> None:
+    world = in_stage("canary-10")
+    for _ in range(2 * MOST_ACTIONS):
+        world.ask("Pause")
+    applied(world, "Abort")
+    assert world.share_of(Colour.GREEN) == 0
+
+
+@pytest.mark.parametrize(("back", "onwards"), [("Abort", "Promote"), ("Abort", "Retry"), ("Kill", "Lift")])
+def test_who_had_to_wait_does_not_undo_a_way_back_that_came_first(back: str, onwards: str) -> None:
+    world = in_stage("canary-10")
+    for _ in range(MOST_ACTIONS):
+        world.ask("Resume")
+    uid = world.ask(onwards)
+    world.settle()
+    world.now += MINUTE
+    applied(world, back)
+    world.run_for(2 * REMEMBERED_FOR, step=MINUTE)
+    (answer,) = (answer for answer in world.answered if answer.uid == uid)
+    assert (answer.outcome, answer.message) == ("Refused", f"{back} was asked for later and came first: ask again")
+    assert (world.status.candidate, world.status.phase) == (None, Phase.REVERTED)
 
 
 def test_nobody_is_heard_before_it_is_known_what_serves() -> None:
