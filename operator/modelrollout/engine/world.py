@@ -195,9 +195,13 @@ def _weight_by_pods(
 
 
 def _workloads(snapshot: Snapshot, status: ModelRolloutStatus, now: datetime) -> list[_PodEffect]:
-    """Pods of both colours: the version that is wanted is applied, another one only scaled."""
+    """Pods of both colours: the version that is wanted is applied, another one only scaled.
+
+    Stable is asked for first: where there is not room for all that is wanted, it gets what there is.
+    """
     target, fitted = wanted(replace(snapshot, status=status)), fit(snapshot, status, now)
-    effects = [_workload(snapshot, status, colour, target, fitted) for colour in Colour]
+    first = status.stable.colour if status.stable else Colour.BLUE
+    effects = [_workload(snapshot, status, colour, target, fitted) for colour in (first, first.other)]
     return [effect for effect in effects if effect]
 
 

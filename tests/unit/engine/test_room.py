@@ -11,7 +11,7 @@ from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
 from modelrollout.engine import effects as fx
 from modelrollout.engine.snapshot import Obstacle
 from unit.engine.simulation import GATEWAY, World, make_spec
-from unit.engine.worlds import MINUTE, breach, reasons, taking_back
+from unit.engine.worlds import MINUTE, breach, in_stage, reasons, taking_back
 
 OBSTACLE = Obstacle(condition="MetricsReady", reason="QueryInvalid", message="does not parse")
 REPLICAS: dict[str, Any] = {"replicas": {}}
@@ -378,6 +378,20 @@ def test_the_version_before_makes_room_for_more_pods_of_the_one_that_serves() ->
     world.run_for(2 * MINUTE)
     assert world.workloads[Colour.GREEN].ready == 6
     assert world.workloads[Colour.BLUE].desired == 2
+
+
+def test_what_room_there_is_goes_to_an_overloaded_stable_first_whatever_its_colour() -> None:
+    world = in_stage("canary-10")
+    for version, serving in (("2.0.0", Colour.BLUE), ("3.0.0", Colour.GREEN)):
+        world.change(make_spec(version))
+        world.run_for(timedelta(seconds=30))
+        assert world.status.stage
+        assert world.status.stage.name == "canary-10"
+        world.change(make_spec(version, replicas=6))
+        effects = world.reconcile().effects
+        scaled = [one.colour for one in effects if isinstance(one, fx.ApplyWorkload | fx.ScaleWorkload)]
+        assert scaled == [serving, serving.other]
+        world.run_for(5 * MINUTE)
 
 
 def test_pods_of_another_version_go_before_those_of_the_next_come() -> None:
