@@ -313,6 +313,36 @@ def test_deleting_a_rollout_on_a_gradual_way_back_leaves_stable_with_everything(
     assert {one["metadata"]["name"] for one in story.all("deployments")} == {f"scorer-{before['colour']}"}
 
 
+def test_an_excluded_cohort_gets_a_version_once_it_is_promoted(story: Story) -> None:
+    before = story.begin(strategy=canary(50, 100))
+    bank = {"header": "x-tenant", "value": "bank"}
+    story.asks("Exclude", cohort=bank)
+    story.eventually(lambda: story.led_by_header(bank) == {f"scorer-{before['colour']}"}, "the cohort to be excluded")
+    story.apply("2.0.0")
+    stable = story.serves("2.0.0")["stable"]
+    assert stable["colour"] != before["colour"]
+    story.eventually(
+        lambda: story.led_by_header(bank) == {f"scorer-{stable['colour']}"}, "the cohort on what is stable"
+    )
+    story.eventually(
+        lambda: any(str(one["note"]).endswith("also those with x-tenant: bank") for one in story.all("events")),
+        "the event to say so",
+    )
+
+
+def test_an_excluded_cohort_stays_so_when_the_status_is_lost(story: Story) -> None:
+    before = story.begin(strategy=ENDLESS)
+    story.apply("2.0.0")
+    story.enters("canary-50")
+    bank = {"header": "x-tenant", "value": "bank"}
+    story.asks("Exclude", cohort=bank)
+    story.eventually(lambda: story.led_by_header(bank) == {f"scorer-{before['colour']}"}, "the cohort to be excluded")
+    story.lose_status()
+    status = story.enters("canary-50")
+    assert status["excluded"] == [bank]
+    assert story.led_by_header(bank) == {f"scorer-{status['stable']['colour']}"}
+
+
 def test_an_excluded_cohort_stays_on_stable_until_it_is_included_again(story: Story) -> None:
     before = story.begin(strategy=ENDLESS)
     story.apply("2.0.0")

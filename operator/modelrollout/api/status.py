@@ -308,7 +308,7 @@ class ModelRolloutStatus(ApiModel):
         max_length=MOST_CONSENTS,
     )
     excluded: list[HeaderMatch] = Field(
-        description="Whose requests stay on stable, whatever the stage.",
+        description="Whose requests stay on stable, whatever the stage; what is promoted is stable, for them too.",
         default_factory=list,
         max_length=MOST_EXCLUDED,
     )

@@ -108,7 +108,8 @@ def resume(asker: Asker, name: str) -> None:
 def exclude(asker: Asker, name: str, header: str) -> None:
     """Keep the requests of a cohort on stable.
 
-    Whatever the stage: requests with this header go to the stable version until include ends that.
+    Whatever the stage: requests with this header go to the stable version until include ends that. A version that is
+    promoted is the stable one from then on, for them as for everybody.
     """
     asker.ask(ActionKind.EXCLUDE, asker.cluster.rollout(name), cohort=_cohort(header))
 

@@ -1,10 +1,22 @@
 """The steps from one phase to the next. Each sets the whole of what the next phase starts from."""
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
+
 from modelrollout.api.spec import RevertMode
-from modelrollout.api.status import Colour, ColourStatus, Phase, RevertStatus, StageStatus, WayBackStatus
+from modelrollout.api.status import (
+    MOST_EXCLUDED,
+    Colour,
+    ColourStatus,
+    Phase,
+    RevertStatus,
+    StageStatus,
+    WayBackStatus,
+)
+from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.capacity import splits_by_pods
 from modelrollout.engine.move import (
     Move,
@@ -89,9 +101,26 @@ def adopt(snapshot: Snapshot, colour: Colour, now: datetime) -> Move:
         since=now,
         warm=True,
     )
-    adopted = evolve(snapshot.status, phase=Phase.IDLE, stable=stable, candidate=None, attempt=last_attempt(snapshot))
+    adopted = evolve(
+        snapshot.status,
+        phase=Phase.IDLE,
+        stable=stable,
+        candidate=None,
+        attempt=last_attempt(snapshot),
+        excluded=_excluded(snapshot),
+    )
     message = f"Version {stable.version} serves from {colour} already"
     return Move(status=adopted, events=(normal(Reason.ADOPTED, message),), moved=True)
+
+
+def _excluded(snapshot: Snapshot) -> list[HeaderMatch]:
+    """Whom the route keeps on stable, as far as a status can tell it: others may have written there as well."""
+    shown = sorted(snapshot.route.excluded, key=str) if snapshot.route else []
+    excluded = []
+    for cohort in shown:
+        with suppress(ValidationError):
+            excluded.append(HeaderMatch.model_validate(cohort.to_wire()))
+    return excluded[:MOST_EXCLUDED]
 
 
 def enter_stage(snapshot: Snapshot, index: int, now: datetime) -> Move:
@@ -138,7 +167,9 @@ def promote(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
         promoting=False,
         **_FRESH_CLOCKS,
     )
-    message = f"Version {candidate.version} serves all requests from {candidate.colour}"
+    kept_away = ", ".join(map(str, status.excluded))
+    also = f", also those with {kept_away}" if kept_away else ""
+    message = f"Version {candidate.version} serves all requests from {candidate.colour}{also}"
     return Move(status=promoted, events=(normal(Reason.PROMOTED, message),), moved=True)
 
 

@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from modelrollout.api.slo import Verdict
-from modelrollout.api.status import Colour, Phase
+from modelrollout.api.status import MOST_EXCLUDED, Colour, ModelRolloutStatus, Phase
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine import effects as fx
 from unit.engine.simulation import World, make_spec
@@ -29,6 +29,12 @@ def exclude(world: World, *cohorts: HeaderMatch) -> None:
     """As an action does, by a write of the status."""
     world.status = world.status.model_copy(update={"excluded": [*cohorts]})
     world.status_version += 1
+    world.settle()
+
+
+def lose_status(world: World) -> None:
+    world.status, world.status_version = ModelRolloutStatus(), world.status_version + 1
+    world.history, world.reports, world.unremembered = {}, {}, {*Colour}
     world.settle()
 
 
@@ -133,6 +139,34 @@ def test_who_is_excluded_is_not_let_in_and_the_stage_goes_on() -> None:
     exclude(world)
     assert world.excluded == frozenset()
     assert let_in(world) == {"x-ring: internal", "x-ring: beta"}
+
+
+def test_who_is_excluded_gets_what_is_promoted_and_the_event_says_so() -> None:
+    world = in_stage("beta", strategy=rings())
+    exclude(world, INTERNAL, BETA)
+    world.run_for(3 * MINUTE)
+    assert world.status.phase is Phase.IDLE
+    told = next(event.message for event in reversed(world.events) if event.reason == "Promoted")
+    assert told == "Version 2.0.0 serves all requests from green, also those with x-ring: internal, x-ring: beta"
+    assert world.excluded == {INTERNAL, BETA}, "the next version finds them excluded again"
+
+
+def test_who_is_excluded_stays_so_when_the_status_is_lost() -> None:
+    world = in_stage("internal", strategy=rings())
+    foreign = HeaderMatch.model_construct(header="x-ring", value="written by somebody else\n")
+    exclude(world, INTERNAL, BETA)
+    world.excluded |= {foreign}
+    lose_status(world)
+    assert "Adopted" in reasons(world)
+    assert world.excluded == {INTERNAL, BETA}
+    assert not let_in(world)
+
+
+def test_no_more_are_excluded_after_a_lost_status_than_a_status_may_tell() -> None:
+    world = serving(make_spec(strategy=rings()))
+    world.excluded = frozenset(HeaderMatch(header="x-ring", value=f"{number}") for number in range(MOST_EXCLUDED + 1))
+    lose_status(world)
+    assert len(world.excluded) == MOST_EXCLUDED
 
 
 def test_pods_that_split_the_requests_exclude_nobody() -> None:
