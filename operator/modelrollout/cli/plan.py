@@ -13,7 +13,8 @@ from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.strategy import ApprovalWhen
 from modelrollout.api.workload_ref import Referred, ScaleDown
-from modelrollout.cli.files import parsed_rollouts, read_documents
+from modelrollout.cli.files import read_documents
+from modelrollout.cli.lint import as_stored, refusals
 from modelrollout.cli.moving_in import referred
 from modelrollout.cli.output import console, output_option, print_data
 from modelrollout.cli.times import written
@@ -50,6 +51,7 @@ class Planned:
             "requiredSlos": None if stage.required_slos is None else list(stage.required_slos),
             "approvals": [approval.to_wire() for approval in stage.approvals],
             "checklist": list(stage.checklist),
+            "window": stage.window.to_wire() if stage.window else None,
             "beginsAt": self.begins.isoformat() if self.begins else None,
             "note": self.note,
         }
@@ -150,12 +152,21 @@ def plan(file: TextIO, start: datetime | None, output: str) -> None:
     """Show the stages that a ModelRollout stands for, before anything moves.
 
     The times are the earliest possible: the candidate is ready at once, and every stage is left when its hold is over.
+    What the API server would refuse has no plan: exit code 1, with what `lint` says of it.
     """
     begin = (start or datetime.now()).astimezone().replace(microsecond=0)
     documents = read_documents(file)
-    plans = [(rollout, plan_of(rollout.spec, begin)) for rollout in parsed_rollouts(documents, file.name)]
+    rollouts = [_accepted(written, file.name) for written in documents.rollouts]
+    plans = [(rollout, plan_of(rollout.spec, begin)) for rollout in rollouts]
     if output != "table":
         print_data([to_wire(rollout, planned) for rollout, planned in plans], output)
         return
     for rollout, planned in plans:
         show(rollout, planned, referred(rollout, documents.deployments), console())
+
+
+def _accepted(written: dict[str, Any], where: str) -> ModelRollout:
+    """A ModelRollout that the API server would take; a ClickException says what it would refuse."""
+    if wrong := "".join(f"\n  {one}" for one in refusals(written)):
+        raise click.ClickException(f"a ModelRollout in {where} is not right:{wrong}")
+    return as_stored(written)
