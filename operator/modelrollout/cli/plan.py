@@ -83,23 +83,36 @@ def ends_at(planned: list[Planned]) -> datetime | None:
 
 
 def _notes(spec: ModelRolloutSpec, stage: Stage, *, reachable: bool) -> Iterator[str]:
-    if not reachable:
-        yield f"left out: below what {spec.replicas} pods can reach" if skips_unreachable(spec) else "REFUSED"
+    if reachable:
+        yield from _conditions(stage)
+    elif skips_unreachable(spec):
+        yield f"left out: below what {spec.replicas} pods can reach"
+    else:
+        yield "REFUSED"
+    yield from _consents(stage)
+
+
+def _conditions(stage: Stage) -> Iterator[str]:
+    """What is so in a stage that is entered."""
+    if stage.window:
+        window = stage.window
+        yield f"begins {'/'.join(window.days)} {window.from_}-{window.to} {window.time_zone}"
     if stage.match:
         yield f"lets in {', '.join(map(str, stage.match))}"
     if stage.deadline:
         yield f"undecided after {written(stage.deadline)}: {stage.on_deadline}"
     if stage.required_slos is not None:
         yield f"requires {', '.join(stage.required_slos) or 'no SLO'}"
+
+
+def _consents(stage: Stage) -> Iterator[str]:
+    """What people have to say of a stage, also of one that is left out."""
     for approval in stage.approvals:
         people = f" by {approval.count}" if approval.count > 1 else ""
         major = " of a major version" if approval.when is ApprovalWhen.MAJOR else ""
         yield f"approval{major} as {approval.role}{people}"
     if stage.checklist:
         yield f"checklist: {', '.join(stage.checklist)}"
-    if stage.window:
-        window = stage.window
-        yield f"begins {'/'.join(window.days)} {window.from_}-{window.to} {window.time_zone}"
 
 
 def handed_over(rollout: ModelRollout) -> str:

@@ -55,6 +55,14 @@ def test_pods_that_split_the_requests_reach_what_they_can_and_leave_the_rest_out
     assert planned[0].note == "left out: below what 4 pods can reach"
 
 
+def test_of_a_stage_that_is_left_out_only_what_people_have_to_say_is_noted() -> None:
+    require = {"slos": ["errors"], "approvals": [{"role": "security"}], "checklist": ["runbook"]}
+    step = {"weight": 5, "deadline": "6h", "window": {"from": "10:00", "to": "11:00"}, "require": require}
+    strategy = {"canary": {"steps": [step, {"weight": 100}]}}
+    left_out, _ = plan_of(make_spec(replicas=4, traffic={"replicas": {}}, strategy=strategy), START)
+    assert left_out.note == ("left out: below what 4 pods can reach; approval as security; checklist: runbook")
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_can_be_planned(path: Path) -> None:
     done = run("--filename", str(path), "--start", "2026-01-05")
