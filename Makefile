@@ -18,7 +18,7 @@ down: .venv/ready ## Take everything down that demo and test have left up
 	@$(PY) -m testbed down --all
 
 .PHONY: test
-test: lint types unit invariants cluster scenarios e2e ## Run lint, types, unit, invariant, cluster, scenario and end-to-end tests
+test: lint types unit invariants cluster scenarios few-faults e2e ## Run lint, types, unit, invariant, cluster, scenario and end-to-end tests, and a few of the faults
 
 .PHONY: lint
 lint: .venv/ready ## Check style, layers and that generated files are up to date
@@ -50,6 +50,10 @@ scenarios: .venv/ready ## Tell what people and clusters do to a rollout, on a re
 .PHONY: faults
 faults: .venv/ready ## Kill the operator at its writes, and break what it talks to; ALL=1: at every single one
 	@FAULTS_ALL=$(ALL) $(PY) -m pytest tests/faults -q
+
+.PHONY: few-faults
+few-faults: .venv/ready ## Kill the operator at one write of each story, and take its Lease
+	@FAULTS_ONE=1 $(PY) -m pytest tests/faults/test_killed.py tests/faults/test_lease.py -q
 
 .PHONY: e2e
 e2e: .venv/ready ## Test with real pods, a real model server, Envoy and Prometheus

@@ -16,15 +16,17 @@ class Rollout:
     """One ModelRollout and what belongs to it."""
 
     def __init__(self, bed: testbed.Bed, client: ApiClient, namespace: str, name: str = "scorer", **spec: Any) -> None:
+        """The fields of the spec that are given are instead of the usual ones; those that are None are left out."""
         self.bed, self.namespace, self.name = bed, namespace, name
         self._api = CustomObjectsApi(client)
-        self._spec = {
+        fields = {
             "replicas": 4,
             "template": {"spec": {"containers": [{"name": "server", "image": "scorer"}]}},
             "service": {"targetPort": 8080},
             "strategy": {"canary": {"steps": [{"weight": weight, "hold": "1s"} for weight in (20, 50, 100)]}},
             **spec,
         }
+        self._spec = {field: value for field, value in fields.items() if value is not None}
 
     def apply(self, version: str, **spec: Any) -> None:
         """Ask for a version, with the given fields of the spec changed."""

@@ -1,19 +1,16 @@
 """What is kept of what attempts ran, on a real API server."""
 
 import json
-from datetime import UTC, datetime
 from functools import partial
 
 import pytest
 from kubernetes.client import ApiClient
 
 import testbed
-from modelrollout.api.rollout import ModelRollout
-from modelrollout.api.status import Pinned
-from modelrollout.engine.revision import fingerprint_of
 from stack.history import Object
 from stack.operator_process import OperatorProcess, eventually
 from stack.rollout import Rollout
+from support.terminal_program import Program
 
 AT_ONCE = {"canary": {"steps": [{"weight": 100, "hold": "0s"}]}}
 
@@ -57,13 +54,16 @@ def test_nobody_can_change_what_an_attempt_ran(operator: OperatorProcess, rollou
     assert records(rollout)["scorer-1"]["model"]["version"] == "1.0.0"
 
 
-def test_an_old_version_is_redeployed_as_it_was(operator: OperatorProcess, rollout: Rollout) -> None:
+def test_an_undo_once_the_version_before_is_parked_redeploys_it_as_it_was(
+    operator: OperatorProcess, rollout: Rollout
+) -> None:
     for version in ("1.0.0", "2.0.0"):
         template = {"spec": {"containers": [{"name": "server", "image": f"scorer:{version}"}]}}
-        rollout.apply(version, template=template, rollback={"keepWarm": "0s"})
+        rollout.apply(version, template=template, rollback={"keepWarm": "1s"})
         rollout.serves(version)
-    rollout.wait_for(lambda status: "previous" not in status, "the first version to be parked", seconds=60)
-    go_back(rollout, attempt=1)
+    rollout.wait_for(lambda status: "previous" not in status, "the first version to be parked")
+    undone = Program(rollout.bed.kubeconfig, rollout.namespace).run("undo", "scorer")
+    assert "version 1.0.0 is rolled out again, as attempt 1 ran it" in undone.stdout, undone.output
     status = rollout.serves("1.0.0")
     assert (status["stable"]["attempt"], status["pinned"]["attempt"]) == (3, 1)
     pods = rollout.get("deployment", f"scorer-{status['stable']['colour']}")["spec"]["template"]
@@ -71,24 +71,6 @@ def test_an_old_version_is_redeployed_as_it_was(operator: OperatorProcess, rollo
     assert records(rollout)["scorer-3"] == records(rollout)["scorer-1"]
     rollout.apply("3.0.0")
     assert "pinned" not in rollout.serves("3.0.0")
-
-
-def go_back(rollout: Rollout, *, attempt: int) -> None:
-    """What an action makes of the status."""
-    live = ModelRollout.model_validate(rollout.get("mr", "scorer"))
-    entry = next(one for one in live.status.history if one.attempt == attempt)
-    pinned = Pinned(
-        attempt=attempt,
-        version=entry.version,
-        revision=entry.revision,
-        fingerprint=fingerprint_of(live.spec),
-        by="jane",
-        at=datetime.now(UTC),
-    )
-    patch = json.dumps({"status": {"pinned": pinned.to_wire()}})
-    rollout.bed.kubectl(
-        "-n", rollout.namespace, "patch", "mr", "scorer", "--subresource=status", "--type=merge", "--patch", patch
-    )
 
 
 def test_a_record_that_somebody_deletes_is_written_again(operator: OperatorProcess, rollout: Rollout) -> None:

@@ -18,8 +18,7 @@ class Moving(Rollout):
     """A ModelRollout that takes its pods from the Deployment `old`, which its people write as they always have."""
 
     def __init__(self, bed: testbed.Bed, client: ApiClient, namespace: str, name: str = "scorer", **spec: Any) -> None:
-        super().__init__(bed, client, namespace, name, **{"workloadRef": {"name": "old"}} | spec)
-        del self._spec["template"]
+        super().__init__(bed, client, namespace, name, **{"template": None, "workloadRef": {"name": "old"}} | spec)
 
     def write_old(self, image: str, *, replicas: int | None = 4) -> None:
         """As `kubectl apply`; without replicas the number of its pods is somebody else's."""

@@ -4,12 +4,13 @@ import json
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import pytest
-from kubernetes.client import ApiClient
+from kubernetes.client import ApiClient, ApiException, CustomObjectsApi
 from kubernetes.config import new_client_from_config
 
 import testbed
@@ -24,7 +25,10 @@ from testbed.helm import helm
 from testbed.paths import CHART
 
 OPERATORS = f"--namespace={RELEASED_IN}"
+OVERLAPPING = "overlapping"
+"""Namespace of a rollout that both operators look after for a while."""
 KINDS = ("modelrollouts", "rolloutactions", "rolloutreports")
+MODEL_ROLLOUTS: dict[str, Any] = {"group": "modelrollout.io", "version": "v1alpha1", "plural": "modelrollouts"}
 CRDS = [f"crd/{kind}.modelrollout.io" for kind in KINDS]
 
 
@@ -32,7 +36,7 @@ CRDS = [f"crd/{kind}.modelrollout.io" for kind in KINDS]
 def fresh() -> Iterator[testbed.Bed]:
     """A bed that has never heard of our kinds, whose user `operator` has the role of whatever release is installed."""
     with testbed.temporary("light", "upgrading") as bed:
-        for namespace in (RELEASED_IN, NAMESPACE):
+        for namespace in (RELEASED_IN, NAMESPACE, OVERLAPPING):
             bed.kubectl("create", "namespace", namespace)
         bed.kubectl("create", "clusterrolebinding", "operator", f"--clusterrole={RELEASE}", "--user=operator")
         yield bed
@@ -45,18 +49,37 @@ def administrator(fresh: testbed.Bed) -> Iterator[ApiClient]:
 
 
 @pytest.fixture(scope="module")
-def left(fresh: testbed.Bed, administrator: ApiClient, tmp_path_factory: pytest.TempPathFactory) -> Rollout:
-    """The previous release, and the rollout that its operator has left in the first of three stages."""
+def released(fresh: testbed.Bed, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The previous release."""
     chart = previous_release.chart(tmp_path_factory.mktemp("previous") / RELEASE)
     helm(fresh, "install", RELEASE, str(chart), OPERATORS, "--wait", "--timeout=1m")
     fresh.kubectl("wait", "--for=condition=Established", CRDS[0])
+
+
+@pytest.fixture(scope="module")
+def left(fresh: testbed.Bed, administrator: ApiClient, released: None) -> Rollout:
+    """What the operator of the previous release has left in the first of three stages."""
+    return leave(fresh, administrator, NAMESPACE)
+
+
+@pytest.fixture(scope="module")
+def shared(fresh: testbed.Bed, administrator: ApiClient, released: None) -> Rollout:
+    """The same, of a rollout in whose stages there is time for what the old operator still writes."""
+    gateway = {"name": "public", "namespace": NAMESPACE}
+    unhurried = {"traffic": {"gatewayAPI": {"parentRefs": [gateway]}}, "strategy": steps(20, 50, 100, hold="8s")}
+    return leave(fresh, administrator, OVERLAPPING, **unhurried)
+
+
+def leave(bed: testbed.Bed, client: ApiClient, namespace: str, **spec: Any) -> Rollout:
+    """The rollout as its operator has left it in a namespace."""
     for child in previous_release.children():
-        apply(fresh, child, by="modelrollout")
+        apply(bed, child, namespace, by="modelrollout")
     recorded = previous_release.rollout()
+    recorded["spec"] |= spec
     status = json.dumps({"status": recorded.pop("status")})
-    apply(fresh, recorded, by="test")
-    fresh.kubectl("-n", NAMESPACE, "patch", "mr", NAME, "--subresource=status", "--type=merge", f"--patch={status}")
-    rollout = Rollout(fresh, administrator, NAMESPACE, NAME, **recorded["spec"])
+    apply(bed, recorded, namespace, by="test")
+    bed.kubectl("-n", namespace, "patch", "mr", NAME, "--subresource=status", "--type=merge", f"--patch={status}")
+    rollout = Rollout(bed, client, namespace, NAME, **recorded["spec"])
     eventually(lambda: ready_pods(rollout) == {"scorer-blue": 4, "scorer-green": 4}, "the pods of both versions")
     return rollout
 
@@ -87,6 +110,24 @@ def test_helm_upgrade_in_the_middle_of_a_stage_goes_on_with_it(
         left.serves("3.0.0")
         eventually(lambda: left.get("mrr", "scorer-3")["status"]["outcome"] == "Promoted", "the report of what is new")
         assert left.status()["history"][0]["version"] == "3.0.0"
+
+
+def test_an_old_operator_that_does_not_end_in_time_has_nothing_begin_anew(
+    fresh: testbed.Bed, administrator: ApiClient, shared: Rollout, tmp_path: Path
+) -> None:
+    """It writes the whole status, with what it knows of it, whenever it has seen what the new one wrote."""
+    before, pods = shared.status(), pods_of(shared)
+    helm(fresh, "upgrade", RELEASE, str(CHART), OPERATORS, "--wait", "--timeout=1m")
+    fresh.kubectl("wait", "--for=condition=Established", *CRDS)
+    with history_of(shared, administrator) as history, running(fresh, tmp_path):
+        for stage in ("canary-20", "canary-50"):
+            eventually(partial(write_as_before, administrator, shared, stage), f"the old operator's write in {stage}")
+        after = shared.serves("2.0.0")
+    assert pods_of(shared) == pods, "no pod of either version is started again"
+    assert (before["attempt"], after["attempt"], after["stable"]["attempt"]) == (2, 2, 2)
+    entered = stages_in(history)
+    assert [name for name, _ in entered] == ["canary-20", "canary-50", "canary-100"]
+    assert entered[0][1] == moment(before["stage"]["enteredAt"]), "the stage is not begun anew"
 
 
 @pytest.fixture
@@ -130,9 +171,25 @@ def test_without_an_operator_a_rollout_can_be_deleted_by_hand_and_the_models_sta
     assert (what_serves(in_stage), pods_of(in_stage)) == (serving, pods)
 
 
-def apply(bed: testbed.Bed, one: Object, *, by: str) -> None:
+def apply(bed: testbed.Bed, one: Object, namespace: str, *, by: str) -> None:
     """Server-side apply in the name of a field manager."""
-    bed.kubectl("-n", NAMESPACE, "apply", "--server-side", f"--field-manager={by}", "-f", "-", stdin=json.dumps(one))
+    bed.kubectl("-n", namespace, "apply", "--server-side", f"--field-manager={by}", "-f", "-", stdin=json.dumps(one))
+
+
+def write_as_before(client: ApiClient, rollout: Rollout, stage: str) -> bool:
+    """In a stage, write what the operator of today has written as the previous release would; False where it cannot."""
+    where = {**MODEL_ROLLOUTS, "namespace": rollout.namespace, "name": rollout.name}
+    live: Any = CustomObjectsApi(client).get_namespaced_custom_object(**where)
+    status = previous_release.known(live["status"])
+    if status.get("stage", {}).get("name") != stage or status == live["status"]:
+        return False
+    try:
+        CustomObjectsApi(client).replace_namespaced_custom_object_status(**where, body={**live, "status": status})
+    except ApiException as error:
+        if error.status != 409:
+            raise
+        return False
+    return True
 
 
 def ready_pods(rollout: Rollout) -> dict[str, int]:
@@ -155,8 +212,7 @@ def what_serves(rollout: Rollout) -> list[Object]:
 
 def history_of(rollout: Rollout, client: ApiClient) -> History:
     """All states of the ModelRollout from now on."""
-    where: dict[str, Any] = {"group": "modelrollout.io", "version": "v1alpha1", "plural": "modelrollouts"}
-    return History(client, **where, namespace=rollout.namespace, name=rollout.name)
+    return History(client, **MODEL_ROLLOUTS, namespace=rollout.namespace, name=rollout.name)
 
 
 def stages_in(history: History) -> list[tuple[str, datetime]]:

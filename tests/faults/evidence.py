@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from faults.scene import NAME
-from faults.stories import MILLIONTH, WHOLE, End, Story
+from faults.stories import MILLIONTH, WHOLE, End, Story, is_unreported
 from support.recorder import ACTIONS, DEPLOYMENTS, EVENTS, REPORTS, ROLLOUTS, ROUTES, Trail
 from support.watching import Object
 
@@ -41,7 +41,7 @@ def end_of(trail: Trail, expected: End) -> End:
         previous=_version(status.get("previous")),
         attempt=status["attempt"],
         last_revert=_revert(status.get("lastRevert")),
-        unreported=tuple(one["attempt"] for one in status["records"] if _is_unreported(one)),
+        unreported=tuple(one["attempt"] for one in status["records"] if is_unreported(one)),
         conditions={kind: conditions.get(kind, "") for kind in expected.conditions},
     )
 
@@ -147,12 +147,21 @@ def _reports(trail: Trail) -> Iterator[str]:
     """What the RolloutReports tell, the oldest attempt first."""
     for report in sorted(trail.objects(REPORTS).values(), key=lambda one: int(one["spec"]["attempt"])):
         told = report["status"]
-        timeline = " ".join(entry["reason"] for entry in told["timeline"])
-        yield f"#{report['spec']['attempt']} {told['outcome']}: {timeline}"
+        timeline = ", ".join(map(_entry, told["timeline"]))
+        actions = "".join(f"; {one['action']} {one['outcome']}" for one in _asked_of(told))
+        yield f"#{report['spec']['attempt']} {told['outcome']}: {timeline}{actions}"
 
 
-def _is_unreported(record: Object) -> bool:
-    return "ended" in record and record["reported"] != record["omitted"] + len(record["timeline"])
+def _asked_of(told: Object) -> list[Object]:
+    """The actions, without the one that an attempt began with if both were one decision: it was asked of none."""
+    return [one for one in told.get("actions", []) if one["at"] != told["started"]]
+
+
+def _entry(entry: Object) -> str:
+    """What happened, the stage that was left by it, and what each SLO said there."""
+    said = " and ".join(f"{one['name']} {one['verdict']}" for one in entry.get("evidence", []))
+    left = f" left {entry['left']}" if "left" in entry else ""
+    return f"{entry['reason']}{left}" + (f" ({said})" if said else "")
 
 
 def _deployments(trail: Trail) -> dict[str, Object]:

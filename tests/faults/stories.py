@@ -33,7 +33,7 @@ class End:
     steps_back: tuple[int, ...] = ()
     """Weights of the steps of a gradual way back."""
     reports: tuple[str, ...]
-    """Attempt, outcome and timeline of each RolloutReport."""
+    """Attempt, outcome and timeline of each RolloutReport, with stages left and why; and the actions asked for."""
     unreported: tuple[int, ...] = ()
     """Attempts that are over, and of which the status does not say yet that they have their reports."""
     answers: Mapping[str, str] = field(default_factory=dict)
@@ -57,8 +57,9 @@ class Story:
     @property
     def events(self) -> Counter[str]:
         """How often each reason is told of: once for each entry of a report."""
-        timelines = (report.partition(": ")[2].split() for report in self.end.reports)
-        return Counter(reason for timeline in timelines for reason in timeline) + Counter(self.further_events)
+        timelines = (report.partition(": ")[2].partition("; ")[0] for report in self.end.reports)
+        told = (entry.partition(" ")[0] for timeline in timelines for entry in timeline.split(", "))
+        return Counter(told) + Counter(self.further_events)
 
 
 QUICK = steps_held((20, "1s"), (50, "1s"), (100, "1s"))
@@ -125,12 +126,21 @@ def _redeploy(scene: Scene) -> None:
 
 
 def _serves(attempt: int, status: Object) -> bool:
-    return (status["phase"], status.get("stable", {}).get("attempt")) == ("Idle", attempt)
+    """Once its report is known to be written, an action that is asked for later has no place in it."""
+    is_stable = (status["phase"], status.get("stable", {}).get("attempt")) == ("Idle", attempt)
+    return is_stable and not any(is_unreported(one) for one in status["records"])
 
 
-_BROUGHT_FIRST = "#1 Promoted: AttemptStarted Promoted"
-_ON_TRIAL = "AttemptStarted StageEntered"
-_TAKEN_BACK = "Reverting Reverted"
+def is_unreported(record: Object) -> bool:
+    """Whether an attempt is over, and the status does not say yet that it has its report."""
+    return "ended" in record and record["reported"] != record["omitted"] + len(record["timeline"])
+
+
+_BROUGHT_FIRST = "#1 Promoted: AttemptStarted, Promoted"
+_ON_TRIAL = "AttemptStarted, StageEntered"
+_TAKEN_BACK = "Reverting left canary-20, Reverted"
+_SERVES = "Promoted left canary-100"
+_THROUGH_ALL = f"{_ON_TRIAL}, StageEntered left canary-20, StageEntered left canary-50, {_SERVES}"
 
 FIRST = Story(
     name="first",
@@ -158,7 +168,7 @@ PROMOTED = Story(
         pods={"blue": 2, "green": 2},
         weights={"blue": MILLIONTH, "green": WHOLE - MILLIONTH},
         stages=("#2 canary-20", "#2 canary-50", "#2 canary-100"),
-        reports=(_BROUGHT_FIRST, f"#2 Promoted: {_ON_TRIAL} StageEntered StageEntered Promoted"),
+        reports=(_BROUGHT_FIRST, f"#2 Promoted: {_THROUGH_ALL}"),
         conditions=_CALM,
     ),
 )
@@ -170,7 +180,10 @@ JUDGED = replace(
     end=replace(
         PROMOTED.end,
         stages=("#2 canary-20", "#2 canary-100"),
-        reports=(_BROUGHT_FIRST, f"#2 Promoted: {_ON_TRIAL} StageEntered Promoted"),
+        reports=(
+            _BROUGHT_FIRST,
+            f"#2 Promoted: {_ON_TRIAL}, StageEntered left canary-20 (errors Pass), {_SERVES} (errors Pass)",
+        ),
     ),
 )
 REVERTED = Story(
@@ -185,7 +198,10 @@ REVERTED = Story(
         pods={"blue": 2, "green": 0},
         weights={"blue": WHOLE, "green": 0},
         stages=("#2 canary-20",),
-        reports=(_BROUGHT_FIRST, f"#2 Reverted: {_ON_TRIAL} AboveLimit {_TAKEN_BACK}"),
+        reports=(
+            _BROUGHT_FIRST,
+            f"#2 Reverted: {_ON_TRIAL}, AboveLimit, Reverting left canary-20 (errors Breach), Reverted",
+        ),
         conditions=_STALLED,
     ),
 )
@@ -200,7 +216,7 @@ ABORTED = Story(
         pods={"blue": 2, "green": 0},
         weights={"blue": WHOLE, "green": 0},
         stages=("#2 canary-20",),
-        reports=(_BROUGHT_FIRST, f"#2 Aborted: {_ON_TRIAL} {_TAKEN_BACK}"),
+        reports=(_BROUGHT_FIRST, f"#2 Aborted: {_ON_TRIAL}, {_TAKEN_BACK}"),
         conditions=_CALM,
     ),
 )
@@ -216,7 +232,10 @@ GRADUAL = Story(
         weights={"blue": WHOLE, "green": 0},
         stages=("#2 canary-60",),
         steps_back=(50, 25),
-        reports=(_BROUGHT_FIRST, f"#2 Aborted: {_ON_TRIAL} ActionApplied {_TAKEN_BACK}"),
+        reports=(
+            _BROUGHT_FIRST,
+            f"#2 Aborted: {_ON_TRIAL}, ActionApplied, Reverting left canary-60, Reverted; Abort Applied",
+        ),
         answers={"abort": "Applied"},
         conditions=_STALLED,
     ),
@@ -235,8 +254,8 @@ SUPERSEDED = Story(
         stages=("#2 canary-20", "#3 canary-20", "#3 canary-50", "#3 canary-100"),
         reports=(
             _BROUGHT_FIRST,
-            f"#2 Superseded: {_ON_TRIAL} {_TAKEN_BACK}",
-            f"#3 Promoted: {_ON_TRIAL} StageEntered StageEntered Promoted",
+            f"#2 Superseded: {_ON_TRIAL}, {_TAKEN_BACK}",
+            f"#3 Promoted: {_THROUGH_ALL}",
         ),
         conditions=_CALM,
     ),
@@ -251,7 +270,7 @@ DELETED = Story(
         pods={"blue": 2},
         weights={"blue": WHOLE, "green": 0},
         stages=("#2 canary-20",),
-        reports=(_BROUGHT_FIRST, f"#2 Deleted: {_ON_TRIAL} {_TAKEN_BACK}"),
+        reports=(_BROUGHT_FIRST, f"#2 Deleted: {_ON_TRIAL}, {_TAKEN_BACK}"),
     ),
 )
 ASKED = Story(
@@ -265,7 +284,10 @@ ASKED = Story(
         pods={"blue": 2, "green": 2},
         weights={"blue": MILLIONTH, "green": WHOLE - MILLIONTH},
         stages=("#2 canary-20", "#2 canary-100"),
-        reports=(_BROUGHT_FIRST, f"#2 Promoted: {_ON_TRIAL} ActionApplied StageEntered Promoted"),
+        reports=(
+            _BROUGHT_FIRST,
+            f"#2 Promoted: {_ON_TRIAL}, ActionApplied, StageEntered left canary-20, {_SERVES}; Promote Applied",
+        ),
         answers={"promote": "Applied"},
         conditions=_CALM,
     ),
@@ -281,7 +303,10 @@ REDEPLOYED = Story(
         pods={"blue": 2, "green": 2},
         weights={"blue": MILLIONTH, "green": WHOLE - MILLIONTH},
         stages=("#2 canary-100", "#3 canary-100", "#4 canary-100"),
-        reports=(_BROUGHT_FIRST, *(f"#{attempt} Promoted: {_ON_TRIAL} Promoted" for attempt in (2, 3, 4))),
+        reports=(
+            _BROUGHT_FIRST,
+            *(f"#{attempt} Promoted: {_ON_TRIAL}, {_SERVES}" for attempt in (2, 3, 4)),
+        ),
         answers={"revert": "Applied"},
         conditions=_CALM,
     ),

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from faults.injection import Crash, Point, points
-from faults.sampling import some
+from faults.sampling import ONE, some
 from faults.scene import Ground
 from faults.stories import STORIES, Story, named
 from faults.telling import Told, look_back, set_up, tell, undisturbed, wait_until_quiet
@@ -25,7 +25,7 @@ process has written down and not told yet is in the status, and told by nobody e
 def test_killed_at_a_write_it_ends_as_if_nothing_had_happened(ground: Ground, story: Story) -> None:
     usual = undisturbed(ground, story)
     assert not usual.said
-    every = points(usual.writes)
+    every = [point for point in points(usual.writes) if point.ordinal == 1 or not ONE]
     tried = some(random.Random(story.name).sample(every, len(every)), FEW)  # noqa: S311
     with ThreadPoolExecutor(AT_ONCE) as pool:
         endings = list(pool.map(lambda point: _ending(ground, story, point, usual), tried))
@@ -39,7 +39,7 @@ class _Ending(NamedTuple):
     """How a story ended at a point of which the operator was to be killed."""
 
     was_killed: bool
-    """Not every run has the same writes: what several changes call for may be one write, or two."""
+    """Not every run has the same writes: what several changes call for may be one write, or two. Each has the first."""
     complaints: list[str]
 
 

@@ -296,6 +296,20 @@ def test_another_host_name_is_no_attempt_and_moves_no_weight(story: Story) -> No
     assert story.status()["stage"]["name"] == "canary-50"
 
 
+def test_a_config_map_that_is_deleted_in_mid_stage_is_no_change(story: Story) -> None:
+    story.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"LEVEL": "info"}})
+    named = template(envFrom=[{"configMapRef": {"name": "settings"}}])
+    story.begin(template=named, strategy=ENDLESS)
+    story.apply("2.0.0")
+    story.enters("canary-50")
+    story.kubectl("delete", "configmap", "settings")
+    time.sleep(3)
+    assert story.status()["phase"] == "Progressing"
+    story.apply("2.0.0", strategy=canary(50, 100))
+    assert story.serves("2.0.0")["attempt"] == 2
+    story.says("Ready", "ConfigurationMissing")
+
+
 def test_another_template_in_mid_stage_takes_the_place_of_the_one_on_trial(story: Story) -> None:
     before = story.begin(strategy=ENDLESS)
     stable_pods = story.watch_pods_of(before)

@@ -72,6 +72,21 @@ def test_a_candidate_whose_pods_are_all_deleted_and_find_no_room_again_is_taken_
     assert stable_pods.least() == 2
 
 
+def test_a_candidate_whose_pods_are_all_deleted_is_taken_back_before_others_are_ready(story: Story) -> None:
+    before = story.begin(strategy=ENDLESS)
+    stable_pods = story.watch_pods_of(before)
+    story.apply("2.0.0", template=NEVER_READY)
+    candidate = story.says("Progressing", "WaitingForPods")["candidate"]
+    story.eventually(lambda: len(story.pods_of(candidate)) == 2, "its pods")
+    story.pods_are(candidate, "True")
+    story.enters("canary-50")
+    story.pods_are_deleted(candidate)
+    story.is_taken_back("2.0.0", "CandidateUnavailable")
+    story.route_leads_to(before)
+    assert stable_pods.least() == 2
+    story.tells(*FIRST, "AttemptStarted", "StageEntered", "Reverting", "Reverted")
+
+
 @ROUTERS
 def test_a_candidate_whose_pods_all_fail_late_is_taken_back(story: Story, traffic: Any) -> None:
     before = story.begin(strategy=ENDLESS, traffic=traffic)

@@ -61,6 +61,23 @@ def children() -> list[Object]:
     return _read("children.yaml")
 
 
+def known(status: Object) -> Object:
+    """A status without what that release knew nothing of, and so would not write again."""
+    crds = (one for one in _read("release.yaml") if one["kind"] == "CustomResourceDefinition")
+    schema = next(crds)["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    kept: Object = _known(status, schema["properties"]["status"])
+    return kept
+
+
+def _known(value: Any, schema: Mapping[str, Any]) -> Any:
+    if isinstance(value, list):
+        return [_known(item, schema["items"]) for item in value]
+    if not isinstance(value, dict):
+        return value
+    fields = schema["properties"]
+    return {name: _known(inner, fields[name]) for name, inner in value.items() if name in fields}
+
+
 def _read(name: str) -> list[Object]:
     return list(yaml.safe_load_all((FOLDER / name).read_text()))
 

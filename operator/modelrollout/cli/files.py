@@ -1,14 +1,10 @@
-"""ModelRollouts in files, read as kubectl reads them and parsed as far as can be done without a cluster."""
+"""ModelRollouts in files, read as kubectl reads them."""
 
 import re
 from typing import Any, NamedTuple, TextIO
 
 import click
 import yaml
-from pydantic import ValidationError
-
-from modelrollout.api.base import problems
-from modelrollout.api.rollout import ModelRollout
 
 _READ_OTHERWISE = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 
@@ -53,16 +49,3 @@ def read_documents(file: TextIO) -> Documents:
         raise click.ClickException(f"there is no ModelRollout in {file.name}")
     deployments = [one for one in documents if (one.get("apiVersion"), one.get("kind")) == ("apps/v1", "Deployment")]
     return Documents(written, deployments)
-
-
-def parsed_rollouts(documents: Documents, where: str) -> list[ModelRollout]:
-    """The ModelRollouts among documents as models; a ClickException says what does not fit."""
-    return [_parsed(one, where) for one in documents.rollouts]
-
-
-def _parsed(written: dict[str, object], where: str) -> ModelRollout:
-    try:
-        return ModelRollout.model_validate(written)
-    except ValidationError as error:
-        wrong = "".join(f"\n  {one}" for one in problems(error))
-        raise click.ClickException(f"a ModelRollout in {where} is not right:{wrong}") from error

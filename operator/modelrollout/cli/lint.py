@@ -84,7 +84,7 @@ def judged(written: dict[str, Any], file: str, deployments: Sequence[dict[str, A
     errors = list(refusals(written))
     if errors:
         return Verdict(file=file, name=name, errors=errors)
-    rollout = ModelRollout.model_validate(written)
+    rollout = as_stored(written)
     found = moving_in.referred(rollout, deployments)
     return Verdict(
         file=file,
@@ -106,6 +106,11 @@ def refusals(written: dict[str, Any]) -> Iterator[Complaint]:
     found = [*_nameless(stored), *misfits(stored, schema)]
     yield from found
     yield from broken_rules(stored, schema, found)
+
+
+def as_stored(written: dict[str, Any]) -> ModelRollout:
+    """What becomes of a ModelRollout that is not refused."""
+    return ModelRollout.model_validate(defaulted(written, _schema()))
 
 
 @cache

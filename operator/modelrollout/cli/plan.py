@@ -13,7 +13,8 @@ from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.strategy import ApprovalWhen
 from modelrollout.api.workload_ref import Referred, ScaleDown
-from modelrollout.cli.files import parsed_rollouts, read_documents
+from modelrollout.cli.files import read_documents
+from modelrollout.cli.lint import as_stored, refusals
 from modelrollout.cli.moving_in import referred
 from modelrollout.cli.output import console, output_option, print_data
 from modelrollout.cli.times import written
@@ -50,6 +51,7 @@ class Planned:
             "requiredSlos": None if stage.required_slos is None else list(stage.required_slos),
             "approvals": [approval.to_wire() for approval in stage.approvals],
             "checklist": list(stage.checklist),
+            "window": stage.window.to_wire() if stage.window else None,
             "beginsAt": self.begins.isoformat() if self.begins else None,
             "note": self.note,
         }
@@ -81,23 +83,36 @@ def ends_at(planned: list[Planned]) -> datetime | None:
 
 
 def _notes(spec: ModelRolloutSpec, stage: Stage, *, reachable: bool) -> Iterator[str]:
-    if not reachable:
-        yield f"left out: below what {spec.replicas} pods can reach" if skips_unreachable(spec) else "REFUSED"
+    if reachable:
+        yield from _conditions(stage)
+    elif skips_unreachable(spec):
+        yield f"left out: below what {spec.replicas} pods can reach"
+    else:
+        yield "REFUSED"
+    yield from _consents(stage)
+
+
+def _conditions(stage: Stage) -> Iterator[str]:
+    """What is so in a stage that is entered."""
+    if stage.window:
+        window = stage.window
+        yield f"begins {'/'.join(window.days)} {window.from_}-{window.to} {window.time_zone}"
     if stage.match:
         yield f"lets in {', '.join(map(str, stage.match))}"
     if stage.deadline:
         yield f"undecided after {written(stage.deadline)}: {stage.on_deadline}"
     if stage.required_slos is not None:
         yield f"requires {', '.join(stage.required_slos) or 'no SLO'}"
+
+
+def _consents(stage: Stage) -> Iterator[str]:
+    """What people have to say of a stage, also of one that is left out."""
     for approval in stage.approvals:
         people = f" by {approval.count}" if approval.count > 1 else ""
         major = " of a major version" if approval.when is ApprovalWhen.MAJOR else ""
         yield f"approval{major} as {approval.role}{people}"
     if stage.checklist:
         yield f"checklist: {', '.join(stage.checklist)}"
-    if stage.window:
-        window = stage.window
-        yield f"begins {'/'.join(window.days)} {window.from_}-{window.to} {window.time_zone}"
 
 
 def handed_over(rollout: ModelRollout) -> str:
@@ -150,12 +165,21 @@ def plan(file: TextIO, start: datetime | None, output: str) -> None:
     """Show the stages that a ModelRollout stands for, before anything moves.
 
     The times are the earliest possible: the candidate is ready at once, and every stage is left when its hold is over.
+    What the API server would refuse has no plan: exit code 1, with what `lint` says of it.
     """
     begin = (start or datetime.now()).astimezone().replace(microsecond=0)
     documents = read_documents(file)
-    plans = [(rollout, plan_of(rollout.spec, begin)) for rollout in parsed_rollouts(documents, file.name)]
+    rollouts = [_accepted(written, file.name) for written in documents.rollouts]
+    plans = [(rollout, plan_of(rollout.spec, begin)) for rollout in rollouts]
     if output != "table":
         print_data([to_wire(rollout, planned) for rollout, planned in plans], output)
         return
     for rollout, planned in plans:
         show(rollout, planned, referred(rollout, documents.deployments), console())
+
+
+def _accepted(written: dict[str, Any], where: str) -> ModelRollout:
+    """A ModelRollout that the API server would take; a ClickException says what it would refuse."""
+    if wrong := "".join(f"\n  {one}" for one in refusals(written)):
+        raise click.ClickException(f"a ModelRollout in {where} is not right:{wrong}")
+    return as_stored(written)

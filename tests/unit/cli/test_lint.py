@@ -120,6 +120,11 @@ def test_programs_read_json() -> None:
     assert (verdict["name"], verdict["errors"][0]["field"], verdict["warnings"]) == ("scorer", "spec.replicas", [])
 
 
+def test_what_is_null_is_left_out_and_has_its_default() -> None:
+    nulls = changed(valid(), {"spec.strategy.canary.steps.1.hold": None, "spec.rollback": None})
+    assert judged(nulls, "file").errors == []
+
+
 def test_reads_scalars_as_kubectl_does() -> None:
     text = yaml.safe_dump(changed(valid(), {"spec.model.metadata": {}})).replace(
         "metadata: {}", "metadata: {trained: 2024-01-15}"

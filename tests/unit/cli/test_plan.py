@@ -12,6 +12,7 @@ from click.testing import CliRunner, Result
 from modelrollout.cli.main import main
 from modelrollout.cli.plan import ends_at, plan_of
 from modelrollout.engine.windows import opens_at
+from support.rollouts import Object, changed, valid
 from unit.engine.simulation import make_spec
 
 EXAMPLES = sorted((Path(__file__).parents[3] / "examples").glob("*.yaml"))
@@ -24,7 +25,7 @@ def run(*args: str, stdin: str = "") -> Result:
 
 def written(**spec: Any) -> str:
     rollout = {"apiVersion": "modelrollout.io/v1alpha1", "kind": "ModelRollout", "metadata": {"name": "scorer"}}
-    return yaml.safe_dump(rollout | {"spec": make_spec("2.0.0", **spec).to_wire()})
+    return yaml.safe_dump(rollout | {"spec": make_spec("2.0.0", service={"targetPort": 8080}, **spec).to_wire()})
 
 
 def test_stages_follow_each_other_as_their_holds_say() -> None:
@@ -54,6 +55,14 @@ def test_pods_that_split_the_requests_reach_what_they_can_and_leave_the_rest_out
     assert planned[0].note == "left out: below what 4 pods can reach"
 
 
+def test_of_a_stage_that_is_left_out_only_what_people_have_to_say_is_noted() -> None:
+    require = {"slos": ["errors"], "approvals": [{"role": "security"}], "checklist": ["runbook"]}
+    step = {"weight": 5, "deadline": "6h", "window": {"from": "10:00", "to": "11:00"}, "require": require}
+    strategy = {"canary": {"steps": [step, {"weight": 100}]}}
+    left_out, _ = plan_of(make_spec(replicas=4, traffic={"replicas": {}}, strategy=strategy), START)
+    assert left_out.note == ("left out: below what 4 pods can reach; approval as security; checklist: runbook")
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
 def test_the_examples_can_be_planned(path: Path) -> None:
     done = run("--filename", str(path), "--start", "2026-01-05")
@@ -78,6 +87,14 @@ def test_the_table_says_when_each_stage_may_begin_and_what_it_needs() -> None:
     assert "09:00" in done.output
 
 
+def test_when_a_stage_may_begin_is_shown() -> None:
+    window = {"days": ["Mon", "Tue"], "from": "10:00", "to": "11:00", "timeZone": "Europe/Berlin"}
+    text = written(strategy={"canary": {"steps": [{"weight": 50}, {"weight": 100, "window": window}]}})
+    assert "begins Mon/Tue 10:00-11:00 Europe/Berlin" in run("-f", "-", stdin=text).output
+    (plan,) = json.loads(run("-f", "-", "-o", "json", stdin=text).output)
+    assert [stage["window"] for stage in plan["stages"]] == [None, window]
+
+
 def test_whom_a_ring_lets_in_is_shown() -> None:
     internal = [{"header": "x-ring", "value": "internal"}]
     rings = [{"name": "internal", "match": internal}, {"name": "production", "weight": 100}]
@@ -100,10 +117,24 @@ def test_programs_read_json() -> None:
     [
         ("kind: Service\n", "there is no ModelRollout in"),
         ("a: [", "is no YAML"),
-        ("kind: ModelRollout\nspec: {model: {version: 2.1}}\n", "spec.model.version: Input should be a valid string"),
+        ("kind: ModelRollout\nspec: {model: {version: 2.1}}\n", "spec.model.version: Invalid value"),
     ],
 )
 def test_what_is_wrong_is_named(text: str, words: str) -> None:
     done = run("-f", "-", stdin=text)
     assert done.exit_code == 1
     assert words in done.output
+
+
+@pytest.mark.parametrize(
+    ("strategy", "words"),
+    [
+        ({"shadow": {}}, "spec.strategy.shadow: shadow comes with a later release"),
+        ({"canary": {}, "blueGreen": {}}, "name one strategy"),
+        ({"canary": {"steps": [{"weight": 50}, {"weight": 20}, {"weight": 100}]}}, "weights must ascend"),
+    ],
+    ids=["not there yet", "two at once", "weights out of order"],
+)
+def test_what_the_api_server_would_refuse_has_no_plan(strategy: Object, words: str) -> None:
+    done = run("-f", "-", stdin=yaml.safe_dump(changed(valid(), {"spec.strategy": strategy})))
+    assert (done.exit_code, words in done.output, "STAGE" in done.output) == (1, True, False), done.output
