@@ -8,8 +8,8 @@ from modelrollout.metrics.meters import Histogram
 from modelrollout.metrics.prometheus import Source, Trouble
 from modelrollout.metrics.templates import NAME_LABEL, load
 
-_LATELY = "[2m:1m]"
-"""A subquery: its answer has the labels of all series that were current at one of its steps."""
+_LATELY = "[5s:5s]"
+"""A subquery of one step: its answer has the labels of the series that were current a moment ago."""
 
 KNOWN_SERVERS = tuple(kind for kind in ServerKind if kind is not ServerKind.AUTO)
 """Those that have a template."""
@@ -30,7 +30,7 @@ async def names(source: Source, namespace: str, rollout: str) -> frozenset[str] 
 async def edges(source: Source, histogram: Histogram, matchers: str) -> frozenset[float] | Trouble:
     """The bucket edges that the series of a histogram have."""
     found = await _labels(source, "le", f'{{__name__="{histogram.histogram}_bucket",{matchers}}}')
-    return frozenset(float(edge) for edge in found if edge) if isinstance(found, frozenset) else found
+    return frozenset(float(edge) for edge in found - {"", "+Inf"}) if isinstance(found, frozenset) else found
 
 
 def servers(exposed: Collection[str]) -> list[ServerKind]:

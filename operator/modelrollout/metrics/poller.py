@@ -32,8 +32,8 @@ _REFRESH = timedelta(seconds=1)
 """Readings that do not change are told again this often, so that the engine knows that somebody looks."""
 
 _LONGEST_BACKOFF = 5.0
-_FIND_AGAIN = 2.0
-"""Seconds after which a server that was not found is looked for again."""
+_FIND_AGAIN = 10
+"""Polls after which a server that was not found is looked for again."""
 
 _QUERY_LOAD = 0.25
 """Share of one core that free queries may cost Prometheus, all of them together, as far as the longest rest allows."""
@@ -190,7 +190,8 @@ class Poller:
             watched.server = found
             watched.feeds = _feeds(key, watched.target, found, watched.feeds)
         else:
-            watched.unfound, watched.find_at = found, time.monotonic() + _FIND_AGAIN
+            watched.unfound, watched.find_at = found, time.monotonic() + _FIND_AGAIN * self._interval
+        watched.told_at = None
 
     async def _follow_queries(self, tasks: asyncio.TaskGroup) -> None:
         while True:
