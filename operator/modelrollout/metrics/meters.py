@@ -5,7 +5,7 @@ old and a new name, and must not be counted twice.
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -81,12 +81,12 @@ class Ratio(Data):
         """Tallies that an SLO is judged by."""
         return frozenset({self.everything, self.bad})
 
-    def series_names(self, wanted: Iterable[str]) -> set[str]:
+    def series_names(self, wanted: Collection[str]) -> set[str]:
         """Names of the series to ask for."""
         counters = {self.everything: self.requests, self.bad: self.failed}
         return {counter.series for tally in wanted for counter in counters.get(tally, ())}
 
-    def edge_labels(self, wanted: Iterable[str]) -> set[str]:  # noqa: ARG002
+    def edge_labels(self, wanted: Collection[str]) -> set[str]:  # noqa: ARG002
         """No buckets are asked for."""
         return set()
 
@@ -120,26 +120,20 @@ class Histogram(Filter):
 
     def within(self, edge: float) -> str:
         """Tally of those that took no longer than a bucket edge."""
-        return f"{self.histogram} within {float(edge)!r}"
+        return f"{self._within}{float(edge)!r}"
 
     def wanted(self, slo: Slo) -> frozenset[str]:
         """Tallies that an SLO is judged by; the server may lack the bucket of the second."""
         return frozenset({self.everything, self.within(self.edge(slo.slower_than or "", self.edges))})
 
-    def series_names(self, wanted: Iterable[str]) -> set[str]:
+    def series_names(self, wanted: Collection[str]) -> set[str]:
         """Names of the series to ask for."""
-        buckets = self.within(0).removesuffix("0.0")
-        names = {self.everything: f"{self.histogram}_count"}
-        return {
-            names.get(tally, f"{self.histogram}_bucket")
-            for tally in wanted
-            if tally in names or tally.startswith(buckets)
-        }
+        names = {f"{self.histogram}_bucket" for tally in wanted if tally.startswith(self._within)}
+        return names | ({f"{self.histogram}_count"} if self.everything in wanted else set())
 
-    def edge_labels(self, wanted: Iterable[str]) -> set[str]:
+    def edge_labels(self, wanted: Collection[str]) -> set[str]:
         """Values of `le` to ask for, in every spelling that servers and Prometheus versions use (1, 1.0, 3.6e+06)."""
-        buckets = self.within(0).removesuffix("0.0")
-        edges = [float(tally.removeprefix(buckets)) for tally in wanted if tally.startswith(buckets)]
+        edges = [float(tally.removeprefix(self._within)) for tally in wanted if tally.startswith(self._within)]
         return {spelling for edge in edges for spelling in (f"{edge:g}", f"{edge:.15g}", str(edge))}
 
     def tallies(self, series: Mapping[str, str]) -> set[str]:
@@ -170,6 +164,10 @@ class Histogram(Filter):
         below = [edge for edge in written if edge < wanted][-1:]
         above = [edge for edge in written if edge > wanted][:1]
         return [f"{edge // 1000}s" if edge % 1000 == 0 else f"{edge}ms" for edge in below + above]
+
+    @property
+    def _within(self) -> str:
+        return f"{self.histogram} within "
 
     def _rounded(self, edge: float) -> int:
         """Durations are written in whole milliseconds, and the edges of some servers are none."""

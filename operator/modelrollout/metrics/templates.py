@@ -133,7 +133,7 @@ class Template(Data):
     """What to use for a metric that the server does not have, and why."""
 
     @model_validator(mode="after")
-    def _has_a_metric_or_says_why_not(self) -> "Template":
+    def _refuses_nothing_that_it_has(self) -> "Template":
         if both := self.metrics.keys() & self.instead.keys():
             raise ValueError(f"there, and yet something else is to be used: {sorted(both)}")
         return self

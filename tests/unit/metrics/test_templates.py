@@ -295,5 +295,19 @@ def test_the_server_comes_before_the_gateway_unless_said_otherwise(
     assert template_for(slo, server).name == name
 
 
+def test_the_page_on_metrics_says_who_has_what() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    table = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
+    header, told = table[0], {row[0]: row[1:] for row in table if len(row) == len(table[0])}
+    for name in NAMES:
+        row = told["the gateway (Envoy Gateway)" if name == "envoy-gateway" else name]
+        assert {metric for metric, cell in zip(header[1:-1], row, strict=False) if cell == "yes"} == set(
+            load(name).metrics
+        )
+        version = READ_OFF.get(name, "").removesuffix(".txt").rpartition("-")[2]
+        assert row[-1].startswith("read off" if version else "documented")
+        assert row[-1].endswith(version)
+
+
 def test_there_is_a_template_for_every_server() -> None:
     assert {"envoy-gateway", *ServerKind} - {ServerKind.AUTO} == {load(name).name for name in NAMES} == set(NAMES)
