@@ -4,6 +4,7 @@ What is counted together is a tally, named after the series that it is counted i
 old and a new name, and must not be counted twice.
 """
 
+import json
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Literal
@@ -54,6 +55,12 @@ class Counter(Filter):
     def counts(self, series: Mapping[str, str]) -> bool:
         """Whether a series is one of those that count."""
         return series["__name__"] == self.series and self.matches(series)
+
+    def selector(self, matchers: str) -> str:
+        """Those of them that match more, as PromQL."""
+        where = [f"{label}=~{json.dumps(pattern)}" for label, pattern in self.where.items()]
+        unless = [f"{label}!~{json.dumps(pattern)}" for label, pattern in self.unless.items()]
+        return f"{self.series}{{{','.join([*where, *unless, matchers])}}}"
 
 
 class Ratio(Data):

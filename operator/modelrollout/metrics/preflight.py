@@ -16,7 +16,7 @@ from modelrollout.api.slo import Slo
 from modelrollout.api.spec import ModelRolloutSpec, ServerKind
 from modelrollout.engine.snapshot import Obstacle
 from modelrollout.metrics import exposed
-from modelrollout.metrics.meters import Histogram, Meter
+from modelrollout.metrics.meters import Histogram, Meter, Ratio
 from modelrollout.metrics.prometheus import ManySeries, NoData, QueryError, Single, Source, Trouble, Unavailable, Value
 from modelrollout.metrics.queries import Scope, basis, newest_sample
 from modelrollout.metrics.readings import not_there, off_the_edges
@@ -218,8 +218,8 @@ async def _check_metric(
 ) -> Finding:
     """Whether the pods have what the metric of an SLO is counted in.
 
-    It comes with the first request, so it is only missing where requests are counted already, or where no such server
-    was ever scraped.
+    It comes with the first request, so it is only missing where there have been some, or where no such server was ever
+    scraped.
     """
     meters = template.metrics.get(slo.metric, ()) if slo.metric else ()
     if not meters:
@@ -227,7 +227,7 @@ async def _check_metric(
     present = next((meter for meter in meters if meter.proof & names), None)
     if present or not settled or not names:
         return await _check_edges(source, slo, template, present, matchers)
-    if not template.heartbeats & (names - {UP}) and await _was_scraped(source, template):
+    if await _was_scraped(source, template) and not await _had_requests(source, template, matchers):
         return await _check_edges(source, slo, template, present, matchers)
     name = min(meters[0].proof)
     message = f'slo "{slo.name}": the pods expose no series named {name}{await _nearest(name, names)}'
@@ -238,6 +238,13 @@ async def _was_scraped(source: Source, template: Template) -> bool:
     """Whether Prometheus knows of such a server at all; where that cannot be told, it may."""
     known = await source.names()
     return not isinstance(known, frozenset) or any(_is_known(sign, known) for sign in template.signs)
+
+
+async def _had_requests(source: Source, template: Template, matchers: str) -> bool:
+    """Whether the pods have counted any request to the model."""
+    ratios = [meter for meter in template.meters if isinstance(meter, Ratio)]
+    counters = [f"{counter.selector(matchers)} > 0" for ratio in ratios for counter in ratio.requests]
+    return bool(counters) and isinstance(await source.value(f"count({' or '.join(counters)})"), Value)
 
 
 async def _check_edges(source: Source, slo: Slo, template: Template, meter: Meter | None, matchers: str) -> Finding:

@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+import promql_parser
 import pytest
 
 from modelrollout.api.slo import BuiltInMetric, MetricSource, Query, Slo
@@ -179,6 +180,12 @@ async def test_a_histogram_that_is_missing_where_requests_are_counted_is_told_wi
         'slo "first": the pods expose no series named nv_inference_first_response_histogram_ms_count; '
         "did you mean nv_inference_first_response_summary_ms_count?"
     )
+    (asked,) = (question for question in source.asked if "nv_inference_request_failure" in question)
+    assert asked == (
+        'count(nv_inference_request_success{namespace="ml",modelrollout_io_name="fraud"} > 0 or '
+        'nv_inference_request_failure{reason!~"CANCELED",namespace="ml",modelrollout_io_name="fraud"} > 0)'
+    )
+    promql_parser.parse(asked)
     source.exposed.add("nv_inference_first_response_histogram_ms_count")
     assert await found(source, spec(FIRST, server="triton")) == {}
 
@@ -189,9 +196,19 @@ async def test_series_that_come_with_the_first_request_are_waited_for() -> None:
     assert list(await found(source, spec(ERRORS))) == ["MetricNotFound"]
     assert await found(source, spec(ERRORS), timedelta(seconds=10)) == {}
     source.known = frozenset({"rest_server_requests"})
+    source.values = lambda promql: NoData() if "> 0" in promql else Value(1)
     assert await found(source, spec(ERRORS)) == {}
     source.known = Unavailable("it answers 404 Not Found")
     assert await found(source, spec(ERRORS)) == {}
+
+
+async def test_probes_are_no_requests_after_which_a_metric_could_be_missed() -> None:
+    """SGLang counts every answer from its start, and has no time to a first token before there is one."""
+    source = scraping("sglang:num_running_reqs", "sglang:http_responses_total")
+    first = FIRST.model_copy(update={"slower_than": "600ms"})
+    assert list(await found(source, spec(first, server="sglang"))) == ["MetricNotFound"]
+    source.values = lambda promql: NoData() if "endpoint=~" in promql else Value(1)
+    assert await found(source, spec(first, server="sglang")) == {}
 
 
 async def test_a_server_is_found_by_itself_when_it_is_the_only_one() -> None:

@@ -178,6 +178,15 @@ def test_every_series_that_a_tally_needs_is_asked_for_in_a_question_that_parses(
             assert meter.series_names(meter.wanted(slo)) | meter.proof | template.heartbeats <= asked
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if BuiltInMetric.ERROR_RATIO in load(name).metrics])
+def test_what_counts_is_selected_by_promql_that_parses(name: str) -> None:
+    for counter in (*ratio(name).requests, *ratio(name).failed):
+        selected = promql_parser.parse(counter.selector('namespace="ml"'))
+        assert isinstance(selected, promql_parser.VectorSelector)
+        values = {matcher.name: matcher.value for matcher in selected.matchers.matchers}
+        assert values == {**counter.where, **counter.unless, "namespace": "ml"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_template_says_what_to_use_for_a_usual_metric_that_it_lacks(name: str) -> None:
     template = load(name)
