@@ -7,6 +7,7 @@ import httpx
 
 from modelrollout.api.quantities import parse_number
 from modelrollout.metrics import templates
+from modelrollout.metrics.meters import Ratio
 from stack import Served
 from stack.evidence import Window
 from stack.history import Object
@@ -32,12 +33,13 @@ def first_seen(model: Served, slo: Object, stage: Window, colour: str) -> float 
 
 def _counts(model: Served, colour: str, *, since: float) -> list[_Counted]:
     """The gateway's counters of the candidate at each scrape since then, less what they were at that moment."""
-    template = templates.load("envoy-gateway")
+    (ratio,) = (meter for meter in templates.load("envoy-gateway").meters if isinstance(meter, Ratio))
+    (of_requests,), (of_failed,) = ratio.requests, ratio.failed
     cluster = f"httproute/{model.namespace}/{NAME}/rule/0/backend/{_BACKENDS[colour]}"
     of_cluster = f'envoy_cluster_name="{cluster}"'
-    requests = _increase(model, f"{template.requests.series}{{{of_cluster}}}", since)
-    where = ",".join(f'{label}="{value}"' for label, value in template.failed.where.items())
-    failed = _increase(model, f"{template.failed.series}{{{of_cluster},{where}}}", since)
+    requests = _increase(model, f"{of_requests.series}{{{of_cluster}}}", since)
+    where = ",".join(f'{label}="{value}"' for label, value in of_failed.where.items())
+    failed = _increase(model, f"{of_failed.series}{{{of_cluster},{where}}}", since)
     return [_Counted(at, count, failed.get(at, 0.0)) for at, count in requests.items()]
 
 

@@ -1,11 +1,12 @@
 """`python -m generate` writes all generated files; with `--check` it names those that are not up to date."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import click
 
-from generate import argocd, commands, crd, lint_schema, reference
+from generate import argocd, commands, crd, lint_schema, offers, reference
 
 _ROOT = Path(__file__).parents[2]
 
@@ -13,6 +14,7 @@ _ROOT = Path(__file__).parents[2]
 def generated() -> dict[Path, str]:
     """What each generated file shall hold, by its path from the root of the repository."""
     files = {
+        offers.PATH: offers.written(),
         Path("docs/cli.md"): commands.written(),
         Path("docs/reference.md"): reference.written(),
         Path("operator/modelrollout/cli/modelrollout.schema.json"): lint_schema.written(),
@@ -37,6 +39,8 @@ def main(check: bool) -> None:
         (_ROOT / path).parent.mkdir(parents=True, exist_ok=True)
         (_ROOT / path).write_text(text)
         click.echo(f"wrote {path}")
+    if offers.PATH in drifted:  # the rest is made of the API, which had read it before
+        subprocess.run([sys.executable, "-m", "generate"], check=True)
 
 
 def _text_of(path: Path) -> str | None:

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from modelrollout.api.labels import ATTEMPT, COLOUR, NAME, VERSION
+from modelrollout.metrics.meters import Histogram
 from modelrollout.metrics.templates import load, sanitized
 
 SCRAPE_SECONDS = 1.0
@@ -18,7 +19,8 @@ _BURST = 10_000.0
 """Requests that fail at once, so that the very first scrape that sees any sees a breach."""
 
 _GOOD, _FAILED = "200", "500"
-_EDGES = [*(str(edge) for edge in load("mlserver").durations.edges), "+Inf"]
+_HISTOGRAMS = [meter for meter in load("mlserver").meters if isinstance(meter, Histogram)]
+_EDGES = [*(str(edge) for histogram in _HISTOGRAMS for edge in histogram.edges), "+Inf"]
 
 
 class Exporter(Collector):

@@ -21,6 +21,7 @@ from support.watched_model import (
     PATIENCE,
     answered,
     begin,
+    eventually,
     free,
     pod_labels,
     polling,
@@ -40,6 +41,7 @@ TARGETS = {
     **{f"pod-{attempt}": pod_labels(attempt) for attempt in range(1, _MOST + 1)},
     "lost": {"namespace": "ml", "pod": "lost-green-5d8f7c6b9-abcde"},
     "down": pod_labels(0) | {"modelrollout_io_name": "down"},
+    "llm": pod_labels(21) | {"modelrollout_io_name": "llm"},
 }
 
 
@@ -302,12 +304,12 @@ async def test_a_new_poller_counts_the_same(server: PrometheusServer, exporter: 
             await listener.counts(ERRORS, 0 if code == 200 else 10, 90 if code == 200 else 100)
 
 
-def spec(*slos: Slo) -> ModelRolloutSpec:
+def spec(*slos: Slo, server: str = "mlserver") -> ModelRolloutSpec:
     return ModelRolloutSpec.model_validate(
         {
             "model": {"version": "2"},
             "template": {"spec": {"containers": [{"name": "server", "image": "scorer"}]}},
-            "server": "mlserver",
+            "server": server,
             "slos": [slo.to_wire() for slo in slos],
         }
     )
@@ -317,7 +319,7 @@ async def test_preflight_asks_the_real_parser_and_the_real_names(
     server: PrometheusServer, exporter: Exporter, attempt: int
 ) -> None:
     """A query without data is fine as long as its metric exists; what was mistyped is told from what has no traffic."""
-    for series in ("model_drift_score", 'part{of="a"}', 'part{of="b"}'):
+    for series in ("model_drift_score", 'part{of="a"}', 'part{of="b"}', answered(200)):
         exporter.set(f"pod-{attempt}", series, 0.1)
     await scraped(server.url, attempt)
     source = Prometheus(server.url)
@@ -349,7 +351,7 @@ async def test_preflight_asks_the_real_parser_and_the_real_names(
 async def test_preflight_tells_lost_labels_from_missing_targets(
     server: PrometheusServer, exporter: Exporter, attempt: int
 ) -> None:
-    exporter.set(f"pod-{attempt}", "started", 1)
+    exporter.set(f"pod-{attempt}", answered(200), 0)
     await scraped(server.url, attempt)
     source = Prometheus(server.url)
 
@@ -366,4 +368,32 @@ async def test_preflight_tells_lost_labels_from_missing_targets(
     assert (reason, "carry the pod labels over" in message) == ("MetricNotFound", True)
     ((reason, message),) = await found("down", hour)
     assert (reason, "failed to scrape every stable pod of ml/down" in message) == ("TargetDown", True)
+    source.close()
+
+
+async def test_preflight_reads_server_and_edges_off_the_real_series(
+    server: PrometheusServer, exporter: Exporter
+) -> None:
+    """Of a server that is not named, and whose edges are not the usual ones."""
+    first_token = "vllm:time_to_first_token_seconds"
+    for series in ("vllm:num_requests_running", f"{first_token}_count", f'{first_token}_bucket{{le="0.3"}}'):
+        exporter.set("llm", series, 0)
+    source = Prometheus(server.url)
+    scope = Scope(namespace="ml", rollout="llm", stable=Colour.GREEN, candidate=Colour.BLUE)
+
+    async def found(slower_than: str, server: str = "auto") -> list[str]:
+        first = {
+            "name": "first",
+            "metric": BuiltInMetric.TIME_TO_FIRST_TOKEN,
+            "limit": "5%",
+            "slower_than": slower_than,
+        }
+        asked = spec(Slo.model_validate(first), server=server)
+        return [one.message for one in await check(source, asked, scope, serving_for=timedelta(hours=1))]
+
+    await eventually(lambda: found("300ms"), [], "found by its series")
+    (message,) = await found("250ms")
+    assert message.endswith("the nearest edges are 300ms")
+    (message,) = await found("300ms", server="sglang")
+    assert message.endswith("by their series they are vllm: correct spec.server")
     source.close()

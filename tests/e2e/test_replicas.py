@@ -8,6 +8,7 @@ import pytest
 
 from e2e.telling import ERRORS, Story
 from modelrollout.metrics import templates
+from modelrollout.metrics.meters import Ratio
 from stack import Serve
 from stack.evidence import ROUTING_TAKES, Window, by_version, describe, failed, is_models_own, most_of
 from stack.history import Object
@@ -101,7 +102,8 @@ def since(moment: float, answers: Iterable[Answer]) -> list[Answer]:
 
 def versions_that_failed(model: Served) -> set[str]:
     """Whose pods have counted failed requests: MLServer has no series of a status before its first answer with it."""
-    failures = templates.load("mlserver").failed
+    (ratio,) = (meter for meter in templates.load("mlserver").meters if isinstance(meter, Ratio))
+    (failures,) = ratio.failed
     answer = httpx.get(
         f"{model.bed.prometheus_url}/api/v1/series",
         params={"match[]": f'{failures.series}{{namespace="{model.namespace}"}}'},

@@ -1,26 +1,15 @@
 """Every series that a template reads is in Prometheus, scraped from the real server, with the labels it relies on."""
 
-from importlib.resources import files
-
 import httpx
 import pytest
 
 from e2e.telling import Story, failing_version
 from modelrollout.metrics import templates
-from modelrollout.metrics.templates import (
-    ATTEMPT_LABEL,
-    COLOUR_LABEL,
-    NAME_LABEL,
-    Counter,
-    Histogram,
-    PodLabels,
-    Template,
-)
+from modelrollout.metrics.meters import Counter, Histogram, Ratio
+from modelrollout.metrics.templates import ATTEMPT_LABEL, COLOUR_LABEL, NAME_LABEL, PodLabels, Template
 from stack.served import NAME, Served
 
-TEMPLATES = sorted(
-    path.name.removesuffix(".yaml") for path in files(templates.__package__).joinpath("templates").iterdir()
-)
+TEMPLATES = ["envoy-gateway", "mlserver"]
 Labels = dict[str, str]
 
 
@@ -39,23 +28,24 @@ def template(request: pytest.FixtureRequest) -> Template:
 
 
 def test_counters_have_series_of_both_versions(model: Served, template: Template) -> None:
-    for counter in (template.requests, template.failed):
+    (ratio,) = (meter for meter in template.meters if isinstance(meter, Ratio))
+    for counter in (*ratio.requests, *ratio.failed):
         counted = [labels for labels in series_of(model, template, counter.series) if counter.matches(labels)]
         assert counted, f"{counter.series} has no series that counts"
         assert all(selectors(counter) <= labels.keys() for labels in counted)
-    requests = series_of(model, template, template.requests.series)
+    requests = [labels for counter in ratio.requests for labels in series_of(model, template, counter.series)]
     assert len({arm_of(template, labels) for labels in requests}) == 2
 
 
 def test_histogram_has_every_edge(model: Served, template: Template) -> None:
-    histogram = template.durations
+    (histogram,) = (meter for meter in template.meters if isinstance(meter, Histogram))
     assert series_of(model, template, f"{histogram.histogram}_count")
     buckets = [
         labels for labels in series_of(model, template, f"{histogram.histogram}_bucket") if histogram.matches(labels)
     ]
     edges = {float(labels["le"]) for labels in buckets} - {float("inf")}
     assert edges == set(histogram.edges)
-    asked = template.edge_labels({templates.within(edge) for edge in histogram.edges})
+    asked = template.edge_labels({histogram.within(edge) for edge in histogram.edges})
     assert {labels["le"] for labels in buckets} - {"+Inf"} <= asked
     assert all(selectors(histogram) <= labels.keys() for labels in buckets)
 

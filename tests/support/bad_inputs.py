@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+from modelrollout.api.slo import BuiltInMetric
+from modelrollout.api.spec import ServerKind
 from support.rollouts import ABSENT, WHOLE, Complaint, Object, field_of
 
 CONTAINER = "spec.template.spec.containers.0"
@@ -119,6 +121,20 @@ def header(what: str, written: Object, words: str, field: str) -> Bad:
     return Bad(what, {f"{GATEWAY}.stableHeader": written}, words, field_of(f"{GATEWAY}.stableHeader.{field}"))
 
 
+def first_token(source: str = "") -> Object:
+    """An SLO on the time to the first token."""
+    slo = {"name": "first-token", "metric": "time-to-first-token", "slowerThan": "1s", "limit": "5%"}
+    return slo | ({"source": source} if source else {})
+
+
+def no_metric(metric: str, server: str, words: str) -> Bad:
+    """A metric that a server does not have."""
+    threshold = {} if metric == "error-ratio" else {"slowerThan": "1s"}
+    slo = {"name": "other", "metric": metric, "limit": "5%", **threshold}
+    changes = {"spec.server": server, "spec.slos": [slo], "spec.strategy": ABSENT}
+    return Bad(f"{metric} of {server}", changes, words, "spec.slos")
+
+
 def no_share(value: str) -> Bad:
     words = "is a share of the requests, from 0% to under 100%, such as 0.5%"
     return Bad(f"limit of a metric is {value!r}", {"spec.slos.0.limit": value}, words)
@@ -143,7 +159,7 @@ MODEL = [
     Bad("version of 64 characters", {"spec.model.version": "1" * 64}, "may not be more than 63"),
     Bad("uri with a space", {"spec.model.uri": "s3://models/a b"}, "must hold no spaces"),
     Bad("model name in two lines", {"spec.model.name": "a\nb"}, "must hold no spaces or line breaks"),
-    outside("spec.server", "tritn", "mlserver"),
+    outside("spec.server", "tritn", *ServerKind),
     below("spec.replicas", 0),
     mistyped("spec.replicas", "two", "integer"),
     mistyped("spec.paused", "yes", "boolean"),
@@ -427,10 +443,12 @@ SLOS = [
         {"spec.slos": [{"name": f"s{n}", "metric": "error-ratio", "limit": "1%"} for n in range(17)]},
         "must have at most 16 items",
     ),
-    outside("spec.slos.0.metric", "error-rate", "error-ratio", "latency"),
+    outside("spec.slos.0.metric", "error-rate", *BuiltInMetric),
     Bad("latency without threshold", {"spec.slos.1.slowerThan": ABSENT}, "set it, such as 120ms"),
     Bad(
-        "threshold of something else", {"spec.slos.0.slowerThan": "100ms"}, "belongs to metric latency: remove it here"
+        "threshold of something else",
+        {"spec.slos.0.slowerThan": "100ms"},
+        "belongs to metric latency and the like: remove it here",
     ),
     no_duration("spec.slos.1.slowerThan", "100"),
     no_time("spec.slos.1.slowerThan", "0ms"),
@@ -448,6 +466,23 @@ SLOS = [
     outside("spec.slos.0.source", "Mesh", "Server", "Gateway"),
     Bad("source of a query", {"spec.slos.2.source": "Server"}, "source belongs to metric: remove it here"),
     Bad("source Server without a server", {"spec.server": ABSENT}, "source Server needs spec.server", "spec.slos"),
+    *(no_metric("time-to-first-token", server, "only sglang, triton, vllm do") for server in ("mlserver", "tgi")),
+    no_metric("time-per-output-token", "triton", "only sglang, tgi, vllm do"),
+    no_metric("latency", "triton", "use source Gateway, or a query of the mean"),
+    no_metric("latency", "torchserve", "use source Gateway, or a query of the mean"),
+    no_metric("error-ratio", "kserve", "with source Gateway"),
+    Bad(
+        "time to the first token from the gateway",
+        {"spec.server": "vllm", "spec.slos.1": first_token("Gateway")},
+        "the gateway does not tell time-to-first-token",
+        "spec.slos",
+    ),
+    Bad(
+        "time to the first token without a server",
+        {"spec.server": ABSENT, "spec.slos.1": first_token()},
+        "name sglang or triton or vllm as spec.server",
+        "spec.slos",
+    ),
     Bad(
         "source Gateway without a gateway",
         {"spec.traffic": {"replicas": {}}, "spec.slos.1.source": "Gateway"},

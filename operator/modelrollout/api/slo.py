@@ -13,6 +13,8 @@ class BuiltInMetric(StrEnum):
 
     ERROR_RATIO = "error-ratio"
     LATENCY = "latency"
+    TIME_TO_FIRST_TOKEN = "time-to-first-token"  # noqa: S105 - no password
+    TIME_PER_OUTPUT_TOKEN = "time-per-output-token"  # noqa: S105
 
 
 class MetricSource(StrEnum):
@@ -69,13 +71,13 @@ class Slo(ApiModel):
                 "name one of metric and query: metric for error-ratio or latency, query for PromQL of your own",
             ),
             rule(
-                "!has(self.metric) || self.metric != 'latency' || has(self.slowerThan)",
-                "metric latency counts the requests slower than slowerThan: set it, such as 120ms",
+                "!has(self.metric) || self.metric == 'error-ratio' || has(self.slowerThan)",
+                "all metrics but error-ratio count what is slower than slowerThan: set it, such as 120ms",
                 ".slowerThan",
             ),
             rule(
-                "!has(self.slowerThan) || (has(self.metric) && self.metric == 'latency')",
-                "slowerThan belongs to metric latency: remove it here",
+                "!has(self.slowerThan) || (has(self.metric) && self.metric != 'error-ratio')",
+                "slowerThan belongs to metric latency and the like: remove it here",
                 ".slowerThan",
             ),
             rule(
@@ -98,8 +100,9 @@ class Slo(ApiModel):
     )
     name: DnsLabel = Field(description="Name of the SLO, unique in the list.")
     metric: BuiltInMetric | None = Field(
-        description="A built-in metric: error-ratio (failed of all requests) or latency (requests slower than "
-        "slowerThan).",
+        description="A built-in metric: error-ratio (failed of all requests), latency (requests slower than "
+        "slowerThan), and of servers that generate text time-to-first-token and time-per-output-token (which took "
+        "longer than slowerThan). docs/metrics.md says which server has which.",
         default=None,
     )
     source: MetricSource | None = Field(
@@ -108,8 +111,8 @@ class Slo(ApiModel):
         default=None,
     )
     slower_than: PositiveDuration | None = Field(
-        description="Threshold of metric latency. It must be one of the histogram's bucket edges; the nearest are "
-        "named when it is not.",
+        description="Threshold of metric latency and the like. It must be one of the histogram's bucket edges; the "
+        "nearest are named when it is not.",
         default=None,
     )
     query: Query | None = Field(description="A free query, asked on its own.", default=None)

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
 from modelrollout.api.capacity import Capacity
 from modelrollout.api.disruption import DisruptionBudget
+from modelrollout.api.offers import metric_rules
 from modelrollout.api.quantities import LABEL_VALUE_PATTERN, Duration, HttpPath, PositiveDuration
 from modelrollout.api.slo import Slo
 from modelrollout.api.status import MOST_HISTORY
@@ -85,7 +86,19 @@ class Service(ApiModel):
 class ServerKind(StrEnum):
     """Model servers whose metrics are known by name."""
 
+    AUTO = "auto"
+    BENTOML = "bentoml"
+    KNATIVE = "knative"
+    KSERVE = "kserve"
     MLSERVER = "mlserver"
+    RAY_SERVE = "ray-serve"
+    SELDON = "seldon"
+    SGLANG = "sglang"
+    TENSORFLOW_SERVING = "tensorflow-serving"
+    TGI = "tgi"
+    TORCHSERVE = "torchserve"
+    TRITON = "triton"
+    VLLM = "vllm"
 
 
 class WarmUp(ApiModel):
@@ -250,6 +263,7 @@ _SPEC_RULES = rules(
         "source Gateway needs traffic.gatewayAPI: set it, or use source Server",
         ".slos",
     ),
+    *metric_rules(),
     rule(
         "!has(self.capacity) || !has(self.capacity.candidate) || self.capacity.candidate != 'Proportional' || "
         f"{_HAS_GATEWAY}",
@@ -303,7 +317,9 @@ class ModelRolloutSpec(ApiModel):
     )
     service: Service = Field(description="How callers reach the model.", default_factory=Service)
     server: ServerKind | None = Field(
-        description="The model server in the pods, whose metrics are then known by name.", default=None
+        description="The model server in the pods, whose metrics are then known by name. auto finds out which it is by "
+        "the series that the pods expose.",
+        default=None,
     )
     traffic: Traffic = Field(
         description="Who splits the requests. Name one router; without any it is replicas.",

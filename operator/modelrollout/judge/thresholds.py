@@ -17,6 +17,14 @@ _MESSAGE_LENGTH = 1024
 _MIN_SAMPLES = 50
 """Of an SLO that does not say how many requests decide."""
 
+_BAD = {
+    BuiltInMetric.ERROR_RATIO: "requests failed",
+    BuiltInMetric.LATENCY: "requests took longer than {}",
+    BuiltInMetric.TIME_TO_FIRST_TOKEN: "first tokens took longer than {}",
+    BuiltInMetric.TIME_PER_OUTPUT_TOKEN: "samples took longer than {} a token",
+}
+"""What counts against the limit. Some servers time each token, others tell one mean for each request."""
+
 _ROUNDING = 1e-9
 """Two ways to write one share (0.1% and 1 of 1000) differ by rounding at most."""
 
@@ -126,12 +134,10 @@ def _exceeds(value: float, limit: float) -> bool:
 
 
 def _count_message(slo: Slo, counts: Counts) -> str:
-    what = f"took longer than {slo.slower_than}" if slo.metric is BuiltInMetric.LATENCY else "failed"
+    what = _BAD[slo.metric or BuiltInMetric.ERROR_RATIO].format(slo.slower_than)
     share = counts.bad / counts.total
     window = slo.window if counts.span >= parse_duration(slo.window) else describe(counts.span)
-    return (
-        f"{counts.bad:.0f} of {counts.total:.0f} requests {what} ({100 * share:.2f}%), limit {slo.limit}, last {window}"
-    )
+    return f"{counts.bad:.0f} of {counts.total:.0f} {what} ({100 * share:.2f}%), limit {slo.limit}, last {window}"
 
 
 def _down(coverage: Coverage) -> str:

@@ -58,6 +58,8 @@ class Feed:
     """Why the last question got no answer."""
     news: bool = True
     """Whether something has changed since the readings were last told."""
+    seen: set[str] = field(default_factory=set)
+    """Tallies that there are series of: a bucket that is missing is not one that is empty."""
     _known: dict[_Name, _Known] = field(default_factory=dict)
 
     @property
@@ -107,9 +109,9 @@ class Feed:
 
     def _classify(self, labels: Mapping[str, str]) -> _Known:
         name = labels["__name__"]
-        tallies = self.template.tallies(labels)
-        counted = tuple((tallies or frozenset()) & self.wanted)
-        heartbeat = name in {UP, self.template.requests.series}
+        counted = tuple(self.template.tallies(labels) & self.wanted)
+        self.seen.update(counted)
+        heartbeat = name == UP or name in self.template.heartbeats
         target = _target(labels, self.template.attribution.restarts_by)
         return _Known(target=target, tallies=counted if counted or heartbeat else None)
 

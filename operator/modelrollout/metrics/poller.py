@@ -17,10 +17,11 @@ from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Readings
 from modelrollout.judge.thresholds import VerdictReason, undecided
 from modelrollout.metrics.batch import Feed, absorb, questions
-from modelrollout.metrics.prometheus import Matrix, QueryError, Source
+from modelrollout.metrics.exposed import NotFound, find_server
+from modelrollout.metrics.prometheus import Matrix, QueryError, Source, Trouble
 from modelrollout.metrics.queries import LONGEST_REST, FreeQuery, Scope
-from modelrollout.metrics.readings import read
-from modelrollout.metrics.templates import Arm, load, template_for
+from modelrollout.metrics.readings import read, unknown_server
+from modelrollout.metrics.templates import Arm, is_of_server, load, template_for
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ _REFRESH = timedelta(seconds=1)
 """Readings that do not change are told again this often, so that the engine knows that somebody looks."""
 
 _LONGEST_BACKOFF = 5.0
+_FIND_AGAIN = 10
+"""Polls after which a server that was not found is looked for again."""
+
 _QUERY_LOAD = 0.25
 """Share of one core that free queries may cost Prometheus, all of them together, as far as the longest rest allows."""
 
@@ -55,6 +59,12 @@ class _Watched:
     """By the name of their template."""
     queries: dict[str, FreeQuery]
     """By the name of their SLO."""
+    server: ServerKind | None
+    """That of the target; with `auto` the one that was found, and AUTO until then."""
+    unfound: NotFound | Trouble | None = None
+    """Why it was not found when it was last looked for."""
+    find_at: float = 0.0
+    """Of time.monotonic(): when to look for it again."""
     told_at: datetime | None = None
 
     def has_news(self, now: datetime) -> bool:
@@ -79,11 +89,20 @@ class _Watched:
         try:
             if slo.name in self.queries:
                 return self.queries[slo.name].read(now)
-            return read(slo, self.feeds[template_for(slo, self.target.server).name], now)
+            if _is_unfound(slo, self.server):
+                return unknown_server(slo, self.unfound, now)
+            status = read(slo, self.feeds[template_for(slo, self.server).name], now)
+            return self._with_server(slo, status)
         except Exception as error:
             _log.exception("SLO %s cannot be judged: %s", slo.name, self.target.watch)
             message = f"the answer of Prometheus cannot be judged: {error!r}"
             return undecided(slo, VerdictReason.QUERY_ERROR, message, at=now)
+
+    def _with_server(self, slo: Slo, status: SloStatus) -> SloStatus:
+        """With the server that was found, for those who did not name it."""
+        if self.target.server is not ServerKind.AUTO or not is_of_server(slo, self.server):
+            return status
+        return status.model_copy(update={"message": f"{status.message}; the server is {self.server}"})
 
 
 class Poller:
@@ -115,11 +134,10 @@ class Poller:
         before = self._watched.get(key)
         if before is not None and before.target == target:
             return
-        self._watched[key] = _Watched(
-            target=target,
-            feeds=_feeds(key, target, before.feeds if before else {}),
-            queries=_queries(key, target),
-        )
+        found = before is not None and _looks_at_the_same(before.target, target)
+        server = before.server if before and found else target.server
+        feeds = _feeds(key, target, server, before.feeds if before else {})
+        self._watched[key] = _Watched(target=target, server=server, feeds=feeds, queries=_queries(key, target))
         self._busy.set()
 
     def unwatch(self, key: Key) -> None:
@@ -133,6 +151,7 @@ class Poller:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow_templates())
             tasks.create_task(self._follow_queries(tasks))
+            tasks.create_task(self._follow_servers())
 
     async def _follow_templates(self) -> None:
         backoff = 0.0
@@ -154,6 +173,25 @@ class Poller:
         for question, answer in zip(asked, answers, strict=True):
             absorb(question, answer, now=now)
         return all(isinstance(answer, Matrix) for answer in answers)
+
+    async def _follow_servers(self) -> None:
+        """Find out what `server: auto` stands for, one rollout after the other, so that polls need not wait for it."""
+        while True:
+            await self._busy.wait()
+            for key, watched in list(self._watched.items()):
+                unfound = any(_is_unfound(slo, watched.server) for slo in watched.target.slos)
+                if unfound and watched.find_at <= time.monotonic():
+                    await self._find_server(key, watched)
+            await asyncio.sleep(self._interval)
+
+    async def _find_server(self, key: Key, watched: _Watched) -> None:
+        found = await find_server(self._source, *key)
+        if isinstance(found, ServerKind):
+            watched.server = found
+            watched.feeds = _feeds(key, watched.target, found, watched.feeds)
+        else:
+            watched.unfound, watched.find_at = found, time.monotonic() + _FIND_AGAIN * self._interval
+        watched.told_at = None
 
     async def _follow_queries(self, tasks: asyncio.TaskGroup) -> None:
         while True:
@@ -187,12 +225,22 @@ class Poller:
             self._on_readings(key, watched.readings(self._clock()))
 
 
-def _feeds(key: Key, target: Target, before: Mapping[str, Feed]) -> dict[str, Feed]:
+def _is_unfound(slo: Slo, server: ServerKind | None) -> bool:
+    """Whether the SLO is read from a server, and nobody knows yet which it is."""
+    return server is ServerKind.AUTO and slo.metric is not None and is_of_server(slo, server)
+
+
+def _looks_at_the_same(before: Target, target: Target) -> bool:
+    """Whether what was found out about the server still holds: only the stage or the SLOs have changed."""
+    return (before.server, before.watch.attempt) == (target.server, target.watch.attempt)
+
+
+def _feeds(key: Key, target: Target, server: ServerKind | None, before: Mapping[str, Feed]) -> dict[str, Feed]:
     """What the SLOs with built-in metrics need, one feed for each template; those that go on keep their ledger."""
     slos: dict[str, list[Slo]] = defaultdict(list)
     for slo in target.slos:
-        if slo.metric:
-            slos[template_for(slo, target.server).name].append(slo)
+        if slo.metric and not _is_unfound(slo, server):
+            slos[template_for(slo, server).name].append(slo)
     return {name: _feed(key, target.watch, name, chosen, before.get(name)) for name, chosen in slos.items()}
 
 

@@ -5,18 +5,21 @@ Only what is surely wrong: before the first request many counters do not exist y
 
 import asyncio
 import difflib
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from enum import StrEnum
 
 import promql_parser
 
 from modelrollout.api.quantities import parse_duration
-from modelrollout.api.slo import BuiltInMetric, Slo
-from modelrollout.api.spec import ModelRolloutSpec
+from modelrollout.api.slo import Slo
+from modelrollout.api.spec import ModelRolloutSpec, ServerKind
 from modelrollout.engine.snapshot import Obstacle
-from modelrollout.metrics.prometheus import ManySeries, NoData, QueryError, Single, Source, Unavailable, Value
+from modelrollout.metrics import exposed
+from modelrollout.metrics.meters import Histogram, Meter, Ratio
+from modelrollout.metrics.prometheus import ManySeries, NoData, QueryError, Single, Source, Trouble, Unavailable, Value
 from modelrollout.metrics.queries import Scope, basis, newest_sample
-from modelrollout.metrics.readings import off_the_edges
+from modelrollout.metrics.readings import not_there, off_the_edges
 from modelrollout.metrics.templates import (
     ATTEMPT_LABEL,
     COLOUR_LABEL,
@@ -24,6 +27,8 @@ from modelrollout.metrics.templates import (
     UP,
     OneLabel,
     Template,
+    is_of_server,
+    load,
     template_for,
 )
 
@@ -34,6 +39,10 @@ _DERIVED = ("_total", "_created", "_bucket", "_count", "_sum", "_info")
 """What a metric's series may have at the end of their name that its metadata does not."""
 
 
+Finding = Obstacle | Unavailable | None
+"""What one look found in the way; None: nothing."""
+
+
 class ObstacleReason(StrEnum):
     """Why SLOs cannot be judged."""
 
@@ -41,6 +50,7 @@ class ObstacleReason(StrEnum):
     PROMETHEUS_UNAVAILABLE = "PrometheusUnavailable"
     QUERY_INVALID = "QueryInvalid"
     METRIC_NOT_FOUND = "MetricNotFound"
+    SERVER_NOT_FOUND = "ServerNotFound"
     TARGET_DOWN = "TargetDown"
     NOT_ON_BUCKET_EDGE = "ThresholdNotOnBucketEdge"
 
@@ -54,36 +64,47 @@ async def check(
     """
     if not spec.slos:
         return ()
-    offline = [obstacle for slo in spec.slos for obstacle in _off_the_edges(slo, spec)]
     if source is None:
         message = "the operator was started without the URL of a Prometheus (--prometheus-url), so no SLO can be judged"
-        return (_obstacle(ObstacleReason.PROMETHEUS_NOT_CONFIGURED, message), *offline, *_unparsable(spec, scope))
-    found = await asyncio.gather(
+        return (_obstacle(ObstacleReason.PROMETHEUS_NOT_CONFIGURED, message), *_offline(spec, scope))
+    settled = serving_for >= SETTLED
+    of_server = [slo for slo in spec.slos if slo.metric and is_of_server(slo, spec.server)]
+    of_gateway = [slo for slo in spec.slos if slo.metric and not is_of_server(slo, spec.server)]
+    looks = await asyncio.gather(
         *(_check_query(source, slo, scope) for slo in spec.slos if slo.query),
-        *(_check_series(source, template, scope, serving_for) for template in _templates(spec)),
+        _check_server(source, of_server, spec.server, scope, settled),
+        _check_gateway(source, of_gateway, scope, settled),
     )
-    unavailable = next((answer for answer in found if isinstance(answer, Unavailable)), None)
+    found = [one for look in looks for one in look]
+    unavailable = next((one for one in found if isinstance(one, Unavailable)), None)
     if unavailable:
-        return (
-            _obstacle(ObstacleReason.PROMETHEUS_UNAVAILABLE, unavailable.message),
-            *offline,
-            *_unparsable(spec, scope),
-        )
-    return (*offline, *(obstacle for obstacle in found if isinstance(obstacle, Obstacle)))
+        return (_obstacle(ObstacleReason.PROMETHEUS_UNAVAILABLE, unavailable.message), *_offline(spec, scope))
+    return tuple(one for one in found if isinstance(one, Obstacle))
 
 
-def _templates(spec: ModelRolloutSpec) -> list[Template]:
-    found = {slo.name: template_for(slo, spec.server) for slo in spec.slos if slo.metric}
-    return list({template.name: template for template in found.values()}.values())
+def _offline(spec: ModelRolloutSpec, scope: Scope) -> list[Obstacle]:
+    """What can be said without Prometheus."""
+    found = [
+        _off_the_edges(slo, template_for(slo, spec.server)) for slo in spec.slos if slo.metric and _knows(slo, spec)
+    ]
+    return [*(obstacle for obstacle in found if obstacle), *_unparsable(spec, scope)]
 
 
-def _off_the_edges(slo: Slo, spec: ModelRolloutSpec) -> list[Obstacle]:
-    if slo.metric is not BuiltInMetric.LATENCY:
-        return []
-    template = template_for(slo, spec.server)
-    if template.wanted(slo):
-        return []
-    return [_obstacle(ObstacleReason.NOT_ON_BUCKET_EDGE, f'slo "{slo.name}": {off_the_edges(slo, template)}')]
+def _knows(slo: Slo, spec: ModelRolloutSpec) -> bool:
+    return spec.server is not ServerKind.AUTO or not is_of_server(slo, spec.server)
+
+
+def _off_the_edges(
+    slo: Slo, template: Template, meter: Meter | None = None, edges: Collection[float] = ()
+) -> Obstacle | None:
+    """Whether the threshold of an SLO lies between bucket edges: these, or where none are known the usual ones."""
+    meter = meter or template.meter(slo, ())
+    if not isinstance(meter, Histogram):
+        return None
+    edges = edges or meter.edges
+    if meter.edge(slo.slower_than or "", meter.edges) in edges:
+        return None
+    return _obstacle(ObstacleReason.NOT_ON_BUCKET_EDGE, f'slo "{slo.name}": {off_the_edges(slo, meter, edges)}')
 
 
 def _unparsable(spec: ModelRolloutSpec, scope: Scope) -> list[Obstacle]:
@@ -98,7 +119,11 @@ def _unparsable(spec: ModelRolloutSpec, scope: Scope) -> list[Obstacle]:
     return found
 
 
-async def _check_query(source: Source, slo: Slo, scope: Scope) -> Obstacle | Unavailable | None:
+async def _check_query(source: Source, slo: Slo, scope: Scope) -> list[Finding]:
+    return [await _ask_query(source, slo, scope)]
+
+
+async def _ask_query(source: Source, slo: Slo, scope: Scope) -> Finding:
     """Ask a free query once. Prometheus itself is the judge of what parses, and names the position."""
     answer = await source.value(_filled(slo, scope))
     match answer:
@@ -123,25 +148,116 @@ async def _check_names(source: Source, slo: Slo, scope: Scope) -> Obstacle | Non
     if not isinstance(known, frozenset):
         return None
     for name in basis(_filled(slo, scope)).names:
-        if not ({name} | {name.removesuffix(suffix) for suffix in _DERIVED}) & known:
-            nearest = await asyncio.to_thread(difflib.get_close_matches, name, known, n=1)
-            hint = f"; did you mean {nearest[0]}?" if nearest else ""
-            message = f'slo "{slo.name}": Prometheus knows no metric named {name}{hint}'
+        if not _is_known(name, known):
+            message = f'slo "{slo.name}": Prometheus knows no metric named {name}{await _nearest(name, known)}'
             return _obstacle(ObstacleReason.METRIC_NOT_FOUND, message)
     return None
 
 
-async def _check_series(
-    source: Source, template: Template, scope: Scope, serving_for: timedelta
-) -> Obstacle | Unavailable | None:
-    """Whether Prometheus has what a template needs of the stable version; the candidate's series come with its pods."""
-    settled = serving_for >= SETTLED
-    if isinstance(template.attribution, OneLabel):
-        return await _check_proxy(source, template, template.attribution, scope, settled)
-    return await _check_pods(source, scope, settled)
+def _is_known(name: str, known: frozenset[str]) -> bool:
+    return bool(({name} | {name.removesuffix(suffix) for suffix in _DERIVED}) & known)
 
 
-async def _check_pods(source: Source, scope: Scope, settled: bool) -> Obstacle | Unavailable | None:
+async def _nearest(name: str, known: Collection[str]) -> str:
+    """A hint at a metric that there is."""
+    nearest = await asyncio.to_thread(difflib.get_close_matches, name, known, n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""
+
+
+async def _check_server(
+    source: Source, slos: Sequence[Slo], server: ServerKind | None, scope: Scope, settled: bool
+) -> list[Finding]:
+    """Whether Prometheus has what SLOs need of the pods, as far as the stable version shows it."""
+    if not slos or server is None:
+        return []
+    pods = await _check_pods(source, scope, settled)
+    names = await exposed.names(source, scope.namespace, scope.rollout)
+    if isinstance(names, Trouble):
+        return [pods, _unavailable(names)]
+    if server is ServerKind.AUTO:
+        identified = exposed.identify(names)
+        if isinstance(identified, exposed.NotFound):
+            wrong = settled or bool(exposed.servers(names))
+            return [pods, _obstacle(ObstacleReason.SERVER_NOT_FOUND, identified.message) if wrong else None]
+        server = identified
+    template = load(server.value)
+    if other := _other_server(template, names):
+        return [pods, other]
+    matchers = f'namespace="{scope.namespace}",{NAME_LABEL}="{scope.rollout}"'
+    looks = [await _check_metric(source, slo, template, names, matchers, settled=settled and not pods) for slo in slos]
+    return [pods, *looks]
+
+
+async def _check_gateway(source: Source, slos: Sequence[Slo], scope: Scope, settled: bool) -> list[Finding]:
+    """Whether Prometheus has what SLOs need of the gateway's proxies."""
+    if not slos:
+        return []
+    template = template_for(slos[0], None)
+    clusters = template.attribution
+    if not isinstance(clusters, OneLabel):
+        raise TypeError(f"{template.name} tells backends apart by pod labels, which a proxy does not have")
+    found = [await _check_proxy(source, template, clusters, scope, settled)]
+    matchers = f'{clusters.label}=~"{clusters.any_backend(scope.namespace, scope.rollout)}"'
+    return found + [await _check_edges(source, slo, template, template.meter(slo, ()), matchers) for slo in slos]
+
+
+def _other_server(template: Template, names: frozenset[str]) -> Finding:
+    """Whether the pods show to be another server than the one that was named."""
+    shown = exposed.servers(names)
+    if not shown or template.name in shown:
+        return None
+    message = (
+        f"spec.server is {template.name}, but the pods expose none of {', '.join(template.signs)}; "
+        f"by their series they are {' and '.join(shown)}: correct spec.server"
+    )
+    return _obstacle(ObstacleReason.SERVER_NOT_FOUND, message)
+
+
+async def _check_metric(
+    source: Source, slo: Slo, template: Template, names: frozenset[str], matchers: str, *, settled: bool
+) -> Finding:
+    """Whether the pods have what the metric of an SLO is counted in.
+
+    It comes with the first request, so it is only missing where there have been some, or where no such server was ever
+    scraped.
+    """
+    meters = template.metrics.get(slo.metric, ()) if slo.metric else ()
+    if not meters:
+        return _obstacle(ObstacleReason.METRIC_NOT_FOUND, f'slo "{slo.name}": {not_there(slo, template)}')
+    present = next((meter for meter in meters if meter.proof & names), None)
+    if present or not settled or not names:
+        return await _check_edges(source, slo, template, present, matchers)
+    if await _was_scraped(source, template) and not await _had_requests(source, template, matchers):
+        return await _check_edges(source, slo, template, present, matchers)
+    name = min(meters[0].proof)
+    message = f'slo "{slo.name}": the pods expose no series named {name}{await _nearest(name, names)}'
+    return _obstacle(ObstacleReason.METRIC_NOT_FOUND, message)
+
+
+async def _was_scraped(source: Source, template: Template) -> bool:
+    """Whether Prometheus knows of such a server at all; where that cannot be told, it may."""
+    known = await source.names()
+    return not isinstance(known, frozenset) or any(_is_known(sign, known) for sign in template.signs)
+
+
+async def _had_requests(source: Source, template: Template, matchers: str) -> bool:
+    """Whether the pods have counted any request to the model."""
+    ratios = [meter for meter in template.meters if isinstance(meter, Ratio)]
+    counters = [f"{counter.selector(matchers)} > 0" for ratio in ratios for counter in ratio.requests]
+    return bool(counters) and isinstance(await source.value(f"count({' or '.join(counters)})"), Value)
+
+
+async def _check_edges(source: Source, slo: Slo, template: Template, meter: Meter | None, matchers: str) -> Finding:
+    """Whether the threshold is a bucket edge: one of those that the series have, which may not be the usual ones."""
+    if not isinstance(meter, Histogram):
+        return _off_the_edges(slo, template)
+    shown = await exposed.edges(source, meter, matchers)
+    if isinstance(shown, Trouble):
+        return _unavailable(shown)
+    return _off_the_edges(slo, template, meter, shown)
+
+
+async def _check_pods(source: Source, scope: Scope, settled: bool) -> Finding:
     rollout = f"{scope.namespace}/{scope.rollout}"
     labels = f'namespace="{scope.namespace}",{NAME_LABEL}="{scope.rollout}",{COLOUR_LABEL}="{scope.stable}"'
     answer = await source.value(f'max(max_over_time({UP}{{{labels},{ATTEMPT_LABEL}!=""}}[2m]))')
@@ -171,14 +287,13 @@ async def _check_pods(source: Source, scope: Scope, settled: bool) -> Obstacle |
     return _unavailable(answer)
 
 
-async def _check_proxy(
-    source: Source, template: Template, clusters: OneLabel, scope: Scope, settled: bool
-) -> Obstacle | Unavailable | None:
+async def _check_proxy(source: Source, template: Template, clusters: OneLabel, scope: Scope, settled: bool) -> Finding:
     values = clusters.any_backend(scope.namespace, scope.rollout)
-    answer = await source.value(f'count({template.requests.series}{{{clusters.label}=~"{values}"}})')
+    (requests,) = template.heartbeats
+    answer = await source.value(f'count({requests}{{{clusters.label}=~"{values}"}})')
     if isinstance(answer, NoData) and settled:
         message = (
-            f"Prometheus has no series {template.requests.series} with {clusters.label} like {values}: it does not "
+            f"Prometheus has no series {requests} with {clusters.label} like {values}: it does not "
             "scrape the gateway's proxies, or the HTTPRoute is not in use there"
         )
         return _obstacle(ObstacleReason.METRIC_NOT_FOUND, message)
@@ -195,7 +310,7 @@ def _invalid(slo: Slo, scope: Scope, message: str) -> Obstacle:
     )
 
 
-def _unavailable(answer: Single) -> Unavailable | None:
+def _unavailable(answer: Single | Trouble) -> Unavailable | None:
     return answer if isinstance(answer, Unavailable) else None
 
 

@@ -3,24 +3,20 @@
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
 from modelrollout.api import labels
-from modelrollout.api.quantities import parse_duration
 from modelrollout.api.slo import BuiltInMetric, MetricSource, Slo
 from modelrollout.api.spec import ServerKind
 from modelrollout.api.status import Colour
-
-REQUESTS, FAILED, TIMED = "requests", "failed", "timed"
-"""Names of tallies; `within` names the ones of bucket edges."""
+from modelrollout.metrics.meters import Data, Meter, Ratio
 
 UP = "up"
-_METRIC_NAME = r"^[a-zA-Z_:][a-zA-Z0-9_:]*$"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +33,6 @@ ArmKey = tuple[str, ...]
 """The label values by which an arm's series are known."""
 
 
-class _Data(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
 def sanitized(label: str) -> str:
     """A Kubernetes label name as Prometheus's service discovery writes it."""
     return re.sub(r"[^a-zA-Z0-9_]", "_", label)
@@ -49,7 +41,7 @@ def sanitized(label: str) -> str:
 NAME_LABEL, COLOUR_LABEL, ATTEMPT_LABEL = (sanitized(name) for name in (labels.NAME, labels.COLOUR, labels.ATTEMPT))
 
 
-class PodLabels(_Data):
+class PodLabels(Data):
     """Series of pods, known by the pod labels that the scrape configuration carries over."""
 
     by: Literal["podLabels"]
@@ -83,7 +75,7 @@ class PodLabels(_Data):
         return f'{NAME_LABEL}=~"{"|".join(rollouts)}",{COLOUR_LABEL}="{colour[0]}"'
 
 
-class OneLabel(_Data):
+class OneLabel(Data):
     """Series of a proxy, known by the value of one label."""
 
     by: Literal["label"]
@@ -128,112 +120,58 @@ class OneLabel(_Data):
         return f'{self.label}=~"{"|".join(values)}"'
 
 
-def _is_regex(text: str) -> str:
-    re.compile(text)
-    return text
-
-
-Patterns = Mapping[str, Annotated[str, AfterValidator(_is_regex)]]
-"""Regular expressions that whole label values match."""
-
-
-class Filter(_Data):
-    """Which series of a family count."""
-
-    where: Patterns = {}
-    unless: Patterns = {}
-
-    def matches(self, series: Mapping[str, str]) -> bool:
-        """Whether a series counts, by its labels."""
-        return all(re.fullmatch(pattern, series.get(label, "")) for label, pattern in self.where.items()) and not any(
-            re.fullmatch(pattern, series.get(label, "")) for label, pattern in self.unless.items()
-        )
-
-
-class Counter(Filter):
-    """Series of a counter."""
-
-    series: str = Field(pattern=_METRIC_NAME)
-
-
-class Histogram(Filter):
-    """Series of a classic histogram."""
-
-    histogram: str = Field(pattern=_METRIC_NAME)
-    unit: Literal["s", "ms"]
-    edges: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1)
-    """In `unit`, ascending."""
-
-    def edge(self, slower_than: str) -> float | None:
-        """The edge that a duration is, in `unit`; None when it is none of them."""
-        milliseconds = parse_duration(slower_than).total_seconds() * 1000
-        return next((edge for edge in self.edges if abs(self._milliseconds(edge) - milliseconds) < 1e-6), None)
-
-    def nearest(self, slower_than: str) -> list[str]:
-        """The edges on both sides of a duration, as users write them."""
-        milliseconds = parse_duration(slower_than).total_seconds() * 1000
-        below = [edge for edge in self.edges if self._milliseconds(edge) < milliseconds][-1:]
-        above = [edge for edge in self.edges if self._milliseconds(edge) > milliseconds][:1]
-        return [self._written(edge) for edge in below + above if self._milliseconds(edge).is_integer()]
-
-    def _milliseconds(self, edge: float) -> float:
-        return round(edge * 1000, 6) if self.unit == "s" else edge
-
-    def _written(self, edge: float) -> str:
-        milliseconds = int(self._milliseconds(edge))
-        return f"{milliseconds // 1000}s" if milliseconds % 1000 == 0 else f"{milliseconds}ms"
-
-
-class Template(_Data):
+class Template(Data):
     """How one model server or proxy counts its requests."""
 
     name: str
     attribution: Annotated[PodLabels | OneLabel, Field(discriminator="by")]
-    requests: Counter
-    failed: Counter
-    durations: Histogram
+    signs: tuple[str, ...] = ()
+    """Metrics that only this server has; the pods show at least one of them as soon as they have had a request."""
+    metrics: Mapping[BuiltInMetric, tuple[Meter, ...]]
+    """For each metric the ways to count it, the newest names first; the first one that has series counts."""
+    instead: Mapping[BuiltInMetric, str] = {}
+    """What to use for a metric that the server does not have, and why."""
+
+    @model_validator(mode="after")
+    def _refuses_nothing_that_it_has(self) -> "Template":
+        if both := self.metrics.keys() & self.instead.keys():
+            raise ValueError(f"there, and yet something else is to be used: {sorted(both)}")
+        return self
+
+    @property
+    def meters(self) -> list[Meter]:
+        """All that can be counted."""
+        return [meter for some in self.metrics.values() for meter in some]
+
+    @cached_property
+    def heartbeats(self) -> frozenset[str]:
+        """Series that are always asked for, since they show when a target was scraped."""
+        requests = (meter.proof for meter in self.meters if isinstance(meter, Ratio))
+        return frozenset(self.attribution.heartbeat).union(*requests)
+
+    def meter(self, slo: Slo, seen: Collection[str]) -> Meter | None:
+        """The way to count the metric of an SLO, by the tallies that there are series of; None when there is none."""
+        meters = self._meters_of(slo)
+        return next((meter for meter in meters if meter.everything in seen), meters[0] if meters else None)
 
     def wanted(self, slo: Slo) -> frozenset[str]:
-        """Tallies that an SLO is judged by; none when its threshold is not a bucket edge."""
-        if slo.metric is BuiltInMetric.ERROR_RATIO:
-            return frozenset({REQUESTS, FAILED})
-        edge = self.durations.edge(slo.slower_than or "")
-        return frozenset() if edge is None else frozenset({TIMED, within(edge)})
+        """Tallies that an SLO may be judged by."""
+        return frozenset().union(*(meter.wanted(slo) for meter in self._meters_of(slo)))
 
-    def series_names(self, wanted: Iterable[str]) -> set[str]:
-        """Names of the series to ask for; the request counter always, since it shows when a target was scraped."""
-        asked = {self.requests.series, *self.attribution.heartbeat}
-        for tally in wanted:
-            if tally == FAILED:
-                asked.add(self.failed.series)
-            elif tally != REQUESTS:
-                suffix = "count" if tally == TIMED else "bucket"
-                asked.add(f"{self.durations.histogram}_{suffix}")
-        return asked
+    def series_names(self, wanted: Collection[str]) -> set[str]:
+        """Names of the series to ask for."""
+        return set(self.heartbeats).union(*(meter.series_names(wanted) for meter in self.meters))
 
     def edge_labels(self, wanted: Collection[str]) -> set[str]:
-        """Values of `le` to ask for, in every spelling that servers and Prometheus versions use (1, 1.0, 3.6e+06)."""
-        edges = [edge for edge in self.durations.edges if within(edge) in wanted]
-        return {spelling for edge in edges for spelling in (f"{edge:g}", f"{edge:.15g}", str(float(edge)))}
+        """Values of `le` to ask for."""
+        return set().union(*(meter.edge_labels(wanted) for meter in self.meters))
 
-    def tallies(self, series: Mapping[str, str]) -> frozenset[str] | None:
-        """Tallies that a series counts for; None when it is not of this template."""
-        name, histogram = series["__name__"], self.durations.histogram
-        if name == f"{histogram}_count":
-            return frozenset({TIMED} if self.durations.matches(series) else ())
-        if name == f"{histogram}_bucket":
-            return frozenset({within(float(series.get("le", "nan")))} if self.durations.matches(series) else ())
-        counters = {REQUESTS: self.requests, FAILED: self.failed}
-        if not any(counter.series == name for counter in counters.values()):
-            return None
-        return frozenset(
-            tally for tally, counter in counters.items() if counter.series == name and counter.matches(series)
-        )
+    def tallies(self, series: Mapping[str, str]) -> frozenset[str]:
+        """Tallies that a series counts for."""
+        return frozenset().union(*(meter.tallies(series) for meter in self.meters))
 
-
-def within(edge: float) -> str:
-    """Tally of the requests that took no longer than a bucket edge."""
-    return f"within {edge:g}"
+    def _meters_of(self, slo: Slo) -> tuple[Meter, ...]:
+        return self.metrics.get(slo.metric, ()) if slo.metric else ()
 
 
 @cache
@@ -243,7 +181,11 @@ def load(name: str) -> Template:
     return Template.model_validate(yaml.safe_load(text))
 
 
+def is_of_server(slo: Slo, server: ServerKind | None) -> bool:
+    """Whether a built-in metric is read from the server and not from the gateway."""
+    return server is not None and slo.source is not MetricSource.GATEWAY
+
+
 def template_for(slo: Slo, server: ServerKind | None) -> Template:
     """The template that a built-in metric is read by: that of the server when there is one, else of the gateway."""
-    from_server = server is not None and slo.source is not MetricSource.GATEWAY
-    return load(server.value if server and from_server else "envoy-gateway")
+    return load(server.value if server and is_of_server(slo, server) else "envoy-gateway")

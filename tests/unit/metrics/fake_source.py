@@ -11,6 +11,10 @@ class FakeSource:
 
     def __init__(self) -> None:
         self.series: list[RawSeries] = []
+        self.exposed: set[str] = set()
+        """Names of the series of the pods, for whoever asks for names alone."""
+        self.edges: set[str] = set()
+        """Bucket edges, likewise."""
         self.values: Callable[[str], Single] = lambda _: NoData()
         self.known: frozenset[str] | Trouble = frozenset()
         self.down = False
@@ -19,7 +23,7 @@ class FakeSource:
 
     async def matrix(self, promql: str) -> Matrix | Trouble:
         await self._hear(promql)
-        return Unavailable("it is down") if self.down else Matrix(self.series)
+        return Unavailable("it is down") if self.down else Matrix(self._series(promql))
 
     async def value(self, promql: str) -> Single:
         await self._hear(promql)
@@ -28,6 +32,13 @@ class FakeSource:
     async def names(self) -> frozenset[str] | Trouble:
         await self._hear("names")
         return Unavailable("it is down") if self.down else self.known
+
+    def _series(self, promql: str) -> list[RawSeries]:
+        grouped = {"group by (__name__)": ("__name__", self.exposed), "group by (le)": ("le", self.edges)}
+        for beginning, (label, values) in grouped.items():
+            if promql.startswith(beginning):
+                return [RawSeries({label: value}, [(0.0, "1")]) for value in values]
+        return self.series
 
     async def _hear(self, promql: str) -> None:
         self.asked.append(promql)

@@ -6,10 +6,10 @@ import pytest
 from modelrollout.api.status import Colour
 from modelrollout.metrics.batch import BASE, Feed, Question, absorb, questions
 from modelrollout.metrics.prometheus import Matrix, QueryError, RawSeries, Unavailable
-from modelrollout.metrics.templates import FAILED, REQUESTS, TIMED, Arm, load, within
+from modelrollout.metrics.templates import Arm, load
+from unit.metrics.meters import durations, ratio
 
 NOW = 1_000_000.0
-ERROR_RATIO = frozenset({REQUESTS, FAILED})
 
 
 def feed(
@@ -19,12 +19,23 @@ def feed(
     namespace: str = "ml",
     colour: Colour = Colour.GREEN,
     attempt: int = 3,
-    wanted: frozenset[str] = ERROR_RATIO,
+    wanted: frozenset[str] | None = None,
     since: float = NOW,
     window: float = 120,
 ) -> Feed:
     arm = Arm(namespace=namespace, rollout=rollout, colour=colour, attempt=attempt)
-    return Feed(template=load(template), arm=arm, wanted=wanted, since=since, window=window)
+    tallies = failures_of(template) if wanted is None else wanted
+    return Feed(template=load(template), arm=arm, wanted=tallies, since=since, window=window)
+
+
+def failures_of(template: str) -> frozenset[str]:
+    """What an error ratio is counted by."""
+    return frozenset({ratio(template).everything, ratio(template).bad})
+
+
+def slower_than(edge: float, template: str = "mlserver") -> frozenset[str]:
+    """What a latency is counted by."""
+    return frozenset({durations(template).everything, durations(template).within(edge)})
 
 
 def pod_series(code: int, *samples: tuple[float, float], **labels: str) -> RawSeries:
@@ -56,7 +67,8 @@ def envoy_series(rule: int, *samples: tuple[float, float], backend: int = 1) -> 
 
 def counted(one: Feed) -> tuple[float, float]:
     every = {"after": float("-inf"), "since": float("-inf")}
-    return one.ledger.total(FAILED, **every), one.ledger.total(REQUESTS, **every)
+    meter = ratio(one.template.name)
+    return one.ledger.total(meter.bad, **every), one.ledger.total(meter.everything, **every)
 
 
 def test_a_fleet_takes_three_questions() -> None:
@@ -76,8 +88,8 @@ def test_nothing_watched_is_nothing_asked() -> None:
 
 @pytest.mark.parametrize("template", ["mlserver", "envoy-gateway"])
 def test_questions_are_range_selectors_that_parse(template: str) -> None:
-    edge = load(template).durations.edges[5]
-    one = feed(template=template, wanted=ERROR_RATIO | {TIMED, within(edge)})
+    edge = durations(template).edges[5]
+    one = feed(template=template, wanted=failures_of(template) | slower_than(edge, template))
     (question,) = questions([one, feed("ranker", template=template)], now=NOW)
     assert isinstance(promql_parser.parse(question.promql), promql_parser.MatrixSelector)
 
@@ -91,7 +103,7 @@ def test_a_question_asks_for_what_is_wanted_and_no_more() -> None:
 
 
 def test_bucket_edges_of_all_feeds_are_asked_for_beside_series_without_edges() -> None:
-    feeds = [feed(f"r{edge:g}", wanted=frozenset({TIMED, within(edge)})) for edge in (0.25, 1)]
+    feeds = [feed(f"r{edge:g}", wanted=slower_than(edge)) for edge in (0.25, 1)]
     (question,) = questions(feeds, now=NOW)
     assert r'le=~"|0\\.25|1|1\\.0"' in question.promql
 
@@ -187,7 +199,7 @@ def test_a_target_is_named_as_people_find_it() -> None:
 def test_a_histogram_without_edges_counts_for_nothing() -> None:
     """The question does not leave such series out: it asks for counters too, which have no `le`."""
     labels = {**pod_series(200).labels, "__name__": "rest_server_request_duration_seconds_bucket"}
-    one = feed(wanted=ERROR_RATIO | {TIMED, within(0.25)})
+    one = feed(wanted=failures_of("mlserver") | slower_than(0.25))
     absorb(*answered(one, RawSeries(labels, [(NOW, "1"), (NOW + 15, "9")]), pod_series(200, (0, 0), (15, 4))), now=NOW)
     assert (one.trouble, counted(one)) == (None, (0, 4))
 

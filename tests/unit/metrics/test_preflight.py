@@ -3,9 +3,10 @@
 from datetime import timedelta
 from typing import Any
 
+import promql_parser
 import pytest
 
-from modelrollout.api.slo import BuiltInMetric, Query, Slo
+from modelrollout.api.slo import BuiltInMetric, MetricSource, Query, Slo
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
 from modelrollout.metrics.preflight import check
@@ -124,6 +125,130 @@ async def test_names_that_cannot_be_had_are_no_obstacle() -> None:
     source = FakeSource()
     source.known = Unavailable("it answers 404 Not Found")
     assert await found(source, spec(query("max(drift)"))) == {}
+
+
+MLSERVER = {"up", "rest_server_requests_total", "rest_server_request_duration_seconds_count"}
+FIRST = Slo(name="first", metric=BuiltInMetric.TIME_TO_FIRST_TOKEN, slower_than="500ms", limit="1%")
+
+
+def scraping(*exposed: str, edges: tuple[str, ...] = ()) -> FakeSource:
+    """A Prometheus that scrapes pods which expose these series, and knows no other metrics."""
+    source = FakeSource()
+    source.values = lambda _: Value(1)
+    source.exposed, source.known, source.edges = set(exposed), frozenset(exposed), set(edges)
+    return source
+
+
+@pytest.mark.parametrize("edges", [("0.05", "0.12", "1.0", "+Inf"), ("0.12",)])
+async def test_edges_that_the_pods_show_count_instead_of_the_usual_ones(edges: tuple[str, ...]) -> None:
+    assert await found(scraping(*MLSERVER, edges=edges), spec(BETWEEN_EDGES)) == {}
+
+
+async def test_a_usual_edge_that_the_pods_do_not_show_is_none() -> None:
+    usual = BETWEEN_EDGES.model_copy(update={"slower_than": "100ms"})
+    messages = await found(scraping(*MLSERVER, edges=("0.05", "0.12", "+Inf")), spec(usual))
+    assert messages["ThresholdNotOnBucketEdge"].endswith("the nearest edges are 50ms or 120ms")
+
+
+async def test_edges_are_those_of_the_rollout() -> None:
+    source = scraping(*MLSERVER, edges=("0.12",))
+    await found(source, spec(BETWEEN_EDGES))
+    assert source.asked[-1] == (
+        'group by (le) ({__name__="rest_server_request_duration_seconds_bucket",namespace="ml",'
+        'modelrollout_io_name="fraud"})[5s:5s]'
+    )
+
+
+async def test_the_gateway_may_have_other_edges_too() -> None:
+    source = scraping(edges=("120.0", "+Inf"))
+    assert await found(source, spec(BETWEEN_EDGES, server=None)) == {}
+
+
+async def test_pods_that_are_another_server_are_told_by_their_series() -> None:
+    source = scraping(*MLSERVER)
+    messages = await found(source, spec(FIRST, server="vllm"), timedelta(seconds=10))
+    assert list(messages) == ["ServerNotFound"]
+    assert "expose none of vllm:num_requests_running" in messages["ServerNotFound"]
+    assert messages["ServerNotFound"].endswith("by their series they are mlserver: correct spec.server")
+
+
+async def test_a_histogram_that_is_missing_where_requests_are_counted_is_told_with_the_nearest() -> None:
+    """Triton has it when it was started with histogram_latencies=true."""
+    source = scraping("nv_inference_request_success", "nv_inference_first_response_summary_ms_count")
+    messages = await found(source, spec(FIRST, server="triton"))
+    assert messages["MetricNotFound"] == (
+        'slo "first": the pods expose no series named nv_inference_first_response_histogram_ms_count; '
+        "did you mean nv_inference_first_response_summary_ms_count?"
+    )
+    (asked,) = (question for question in source.asked if "nv_inference_request_failure" in question)
+    assert asked == (
+        'count(nv_inference_request_success{namespace="ml",modelrollout_io_name="fraud"} > 0 or '
+        'nv_inference_request_failure{reason!~"CANCELED",namespace="ml",modelrollout_io_name="fraud"} > 0)'
+    )
+    promql_parser.parse(asked)
+    source.exposed.add("nv_inference_first_response_histogram_ms_count")
+    assert await found(source, spec(FIRST, server="triton")) == {}
+
+
+async def test_series_that_come_with_the_first_request_are_waited_for() -> None:
+    """As long as Prometheus knows such servers, or cannot tell."""
+    source = scraping("up", "process_cpu_seconds_total")
+    assert list(await found(source, spec(ERRORS))) == ["MetricNotFound"]
+    assert await found(source, spec(ERRORS), timedelta(seconds=10)) == {}
+    source.known = frozenset({"rest_server_requests"})
+    source.values = lambda promql: NoData() if "> 0" in promql else Value(1)
+    assert await found(source, spec(ERRORS)) == {}
+    source.known = Unavailable("it answers 404 Not Found")
+    assert await found(source, spec(ERRORS)) == {}
+
+
+async def test_probes_are_no_requests_after_which_a_metric_could_be_missed() -> None:
+    """SGLang counts every answer from its start, and has no time to a first token before there is one."""
+    source = scraping("sglang:num_running_reqs", "sglang:http_responses_total")
+    first = FIRST.model_copy(update={"slower_than": "600ms"})
+    assert list(await found(source, spec(first, server="sglang"))) == ["MetricNotFound"]
+    source.values = lambda promql: NoData() if "endpoint=~" in promql else Value(1)
+    assert await found(source, spec(first, server="sglang")) == {}
+
+
+async def test_a_server_is_found_by_itself_when_it_is_the_only_one() -> None:
+    auto = spec(ERRORS, BETWEEN_EDGES, server="auto")
+    assert list(await found(scraping(*MLSERVER), auto)) == ["ThresholdNotOnBucketEdge"]
+    assert await found(scraping(*MLSERVER, edges=("0.12",)), auto) == {}
+
+
+async def test_of_two_servers_one_has_to_be_named() -> None:
+    source = scraping(*MLSERVER, "vllm:num_requests_waiting")
+    messages = await found(source, spec(ERRORS, server="auto"), timedelta(seconds=10))
+    assert messages == {
+        "ServerNotFound": "the pods expose series of mlserver and vllm: name one of them as spec.server"
+    }
+
+
+async def test_when_no_server_is_found_what_was_looked_for_is_said() -> None:
+    source = scraping("up", "my_requests_total")
+    auto = spec(ERRORS, server="auto")
+    assert await found(source, auto, timedelta(seconds=10)) == {}
+    (message,) = (await found(source, auto)).values()
+    assert "rest_server_requests_total" in message
+    assert "vllm:num_requests_running" in message
+    assert message.endswith("name the server as spec.server, or use source Gateway, or a query")
+
+
+async def test_the_server_that_was_found_may_lack_the_metric() -> None:
+    messages = await found(scraping("request_predict_seconds_count"), spec(ERRORS, server="auto"))
+    assert messages["MetricNotFound"].startswith('slo "errors": metric error-ratio: kserve counts no failures')
+    messages = await found(scraping(*MLSERVER), spec(FIRST, server="auto"))
+    assert messages["MetricNotFound"] == (
+        'slo "first": metric time-to-first-token: mlserver has error-ratio and latency; use one of them, or a query'
+    )
+
+
+async def test_the_gateway_needs_no_server_to_be_found() -> None:
+    gateway = ERRORS.model_copy(update={"source": MetricSource.GATEWAY})
+    source = scraping("my_requests_total")
+    assert await found(source, spec(gateway, server="auto")) == {}
+    assert not any("__name__" in question for question in source.asked)
 
 
 async def test_the_gateway_is_asked_for_the_clusters_of_the_route() -> None:
