@@ -11,6 +11,7 @@ import pytest
 from modelrollout.api.slo import BuiltInMetric, Slo, Verdict
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
+from modelrollout.metrics.access import Access
 from modelrollout.metrics.preflight import check
 from modelrollout.metrics.prometheus import Prometheus
 from modelrollout.metrics.queries import Scope
@@ -320,7 +321,7 @@ async def test_preflight_asks_the_real_parser_and_the_real_names(
     for series in ("model_drift_score", 'part{of="a"}', 'part{of="b"}'):
         exporter.set(f"pod-{attempt}", series, 0.1)
     await scraped(server.url, attempt)
-    source = Prometheus(server.url)
+    source = Prometheus(Access(url=server.url))
     slos = [
         free("no-traffic-yet", 'model_drift_score{modelrollout_io_colour="$candidate"}'),
         free("mistyped", "max(model_drift_scores)"),
@@ -351,7 +352,7 @@ async def test_preflight_tells_lost_labels_from_missing_targets(
 ) -> None:
     exporter.set(f"pod-{attempt}", "started", 1)
     await scraped(server.url, attempt)
-    source = Prometheus(server.url)
+    source = Prometheus(Access(url=server.url))
 
     async def found(rollout: str, served: timedelta) -> list[tuple[str, str]]:
         scope = Scope(namespace="ml", rollout=rollout, stable=Colour.GREEN, candidate=Colour.BLUE)

@@ -33,3 +33,32 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   name: {{ include "modelrollout.serviceAccountName" . }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{/* Where the Secrets by which Prometheus is reached are mounted. */}}
+{{- define "modelrollout.prometheusFolder" -}}
+/etc/modelrollout/prometheus
+{{- end }}
+
+{{/* How a Prometheus is reached, in the operator's words: what is in a Secret is a file. Takes a name and values. */}}
+{{- define "modelrollout.prometheusAccess" -}}
+{{- range $key, $value := .values }}
+{{- if and $value (hasSuffix "Secret" $key) }}
+{{ trimSuffix "Secret" $key }}File: {{ include "modelrollout.prometheusFolder" $ }}/{{ $.name }}/{{ $key }}
+{{- else if $value }}
+{{ $key }}: {{ toJson $value }}
+{{- end }}
+{{- end }}
+{{- end }}
+
+{{/* The Secrets of a Prometheus, as sources of a projected volume. Takes a name and values. */}}
+{{- define "modelrollout.prometheusSecrets" -}}
+{{- range $key, $value := .values }}
+{{- if and $value (hasSuffix "Secret" $key) }}
+- secret:
+    name: {{ $value.name }}
+    items:
+      - key: {{ $value.key | quote }}
+        path: {{ $.name }}/{{ $key }}
+{{- end }}
+{{- end }}
+{{- end }}

@@ -104,7 +104,7 @@ class Operator:
             resync=settings.resync,
         )
         readings = ReadingsBoard(enqueue=self._enqueue, metrics=metrics)
-        self._prometheus = Prometheus(settings.prometheus_url) if settings.prometheus_url else None
+        self._prometheus = Prometheus(settings.prometheus) if settings.prometheus else None
         source = MeasuredSource(self._prometheus, metrics) if self._prometheus else None
         self._judging = Judging(source, readings=readings, interval=settings.poll_interval, now=_now)
         self._events = EventRecorder(api, instance=os.uname().nodename, metrics=metrics)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Literal
 
 from modelrollout.controller.kinds import Key
+from modelrollout.metrics.access import Access
 
 
 class CannotStartError(Exception):
@@ -15,7 +16,8 @@ class CannotStartError(Exception):
 class Settings:
     """Options of `modelrollout-operator`; see there for what they mean."""
 
-    prometheus_url: str | None
+    prometheus: Access | None
+    """None: no SLO can be judged."""
     namespaces: tuple[str, ...]
     """Empty: all namespaces."""
     lease: Key | None

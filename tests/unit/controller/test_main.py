@@ -11,6 +11,7 @@ from modelrollout.controller.kinds import Key
 from modelrollout.controller.logs import RolloutLog, configure
 from modelrollout.controller.main import main
 from modelrollout.controller.settings import CannotStartError, Settings
+from modelrollout.metrics.access import Access
 
 
 @pytest.fixture
@@ -30,6 +31,8 @@ def test_help_names_every_option_and_its_default() -> None:
     text = CliRunner().invoke(main, ["--help"]).output
     for option in Settings.__dataclass_fields__:
         assert f"--{option.replace('namespaces', 'namespace').replace('_', '-')}" in text
+    for field in Access.model_fields.keys() - {"name"}:
+        assert f"--prometheus-{field.replace('headers', 'header').replace('_', '-')}" in text
     assert "[default: 500ms]" in text
 
 
@@ -37,7 +40,7 @@ def test_starts_with_its_defaults_and_ends_with_the_status_of_the_run(started: l
     assert CliRunner().invoke(main, []).exit_code == 3
     assert started == [
         Settings(
-            prometheus_url=None,
+            prometheus=None,
             namespaces=(),
             lease=None,
             lease_duration=timedelta(seconds=15),
@@ -54,7 +57,14 @@ def test_starts_with_its_defaults_and_ends_with_the_status_of_the_run(started: l
 
 def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -> None:
     environment = {
-        "MODELROLLOUT_PROMETHEUS_URL": "http://prometheus:9090",
+        "MODELROLLOUT_PROMETHEUS_URL": "https://prometheus:9090",
+        "MODELROLLOUT_PROMETHEUS_HEADER": "X-Scope-OrgID=ml X-Team=a=b",
+        "MODELROLLOUT_PROMETHEUS_USERNAME": "operator",
+        "MODELROLLOUT_PROMETHEUS_PASSWORD_FILE": __file__,
+        "MODELROLLOUT_PROMETHEUS_CA_FILE": __file__,
+        "MODELROLLOUT_PROMETHEUS_CERT_FILE": __file__,
+        "MODELROLLOUT_PROMETHEUS_KEY_FILE": __file__,
+        "MODELROLLOUT_PROMETHEUS_TIMEOUT": "5s",
         "MODELROLLOUT_NAMESPACE": "ml risk",
         "MODELROLLOUT_LEASE": "operators/modelrollout",
         "MODELROLLOUT_LEASE_DURATION": "30s",
@@ -69,7 +79,16 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
     CliRunner().invoke(main, [], env=environment)
     assert started == [
         Settings(
-            prometheus_url="http://prometheus:9090",
+            prometheus=Access(
+                url="https://prometheus:9090",
+                headers={"X-Scope-OrgID": "ml", "X-Team": "a=b"},
+                username="operator",
+                password_file=Path(__file__),
+                ca_file=Path(__file__),
+                cert_file=Path(__file__),
+                key_file=Path(__file__),
+                timeout=timedelta(seconds=5),
+            ),
             namespaces=("ml", "risk"),
             lease=Key("operators", "modelrollout"),
             lease_duration=timedelta(seconds=30),
@@ -94,10 +113,10 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
         (["--lease=a/b/c"], "'a/b/c' is not a namespace and a name"),
         (["--workers=0"], "0 is not in the range"),
         (["--log-format=xml"], "'xml' is not one of"),
-        (["--prometheus-url=prometheus:9090"], "'prometheus:9090' is not a URL such as http://"),
-        (["--prometheus-url=http://"], "'http://' is not a URL such as http://"),
-        (["--prometheus-url=ftp://prometheus"], "'ftp://prometheus' is not a URL such as http://"),
-        (["--prometheus-url=http://[prometheus"], "Invalid IPv6 URL"),
+        (["--prometheus-url=prometheus:9090"], "it is not a URL such as http://"),
+        (["--prometheus-header=X-Scope-OrgID", "--prometheus-url=http://p"], "such as X-Scope-OrgID=ml"),
+        (["--prometheus-username=me"], "--prometheus-url is missing, which --prometheus-username needs"),
+        (["--prometheus-insecure-skip-verify", "--prometheus-url=http://p"], "needs a URL with https://"),
     ],
 )
 def test_wrong_options_are_refused_with_their_name(options: list[str], complaint: str) -> None:

@@ -3,7 +3,9 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,11 +16,18 @@ from modelrollout.api.action import ActionKind
 from modelrollout.api.labels import ATTEMPT, COLOUR, NAME, VERSION
 from modelrollout.controller import guard, kinds
 from modelrollout.controller.main import main
+from modelrollout.controller.prometheus_options import prometheus_from
 from testbed import gobuild
 from testbed.paths import CHART, REPOSITORY
 
 EVERYTHING: dict[str, Any] = {
-    "prometheus": {"url": "http://prometheus:9090"},
+    "prometheus": {
+        "url": "https://prometheus:9090",
+        "timeout": "5s",
+        "headers": {"X-Scope-OrgID": "ml|risk"},
+        "username": "operator",
+        **{f"{part}Secret": {"name": "prometheus", "key": f"{part}.txt"} for part in ("password", "ca", "cert", "key")},
+    },
     "watchNamespaces": ["ml", "risk"],
     "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "modelPodMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -119,6 +128,11 @@ def test_helm_finds_no_fault(values: Object) -> None:
     [
         ({"prometheusUrl": "http://p"}, "prometheusUrl"),
         ({"prometheus": {"url": "prometheus:9090"}}, "/prometheus/url"),
+        ({"prometheus": {"url": "http://me:secret@p"}}, "/prometheus/url"),
+        ({"prometheus": {"bearerTokenSecret": {"name": "p"}}}, "/prometheus/bearerTokenSecret"),
+        ({"prometheus": {"bearerTokenSecret": "t0ken"}}, "/prometheus/bearerTokenSecret"),
+        ({"prometheus": {"bearerToken": "t0ken"}}, "/prometheus"),
+        ({"prometheus": {"timeout": "fast"}}, "/prometheus/timeout"),
         ({"replicaCount": 0}, "/replicaCount"),
         ({"watchNamespaces": "ml"}, "/watchNamespaces"),
         ({"watchNamespaces": ["ml", "ml"]}, "/watchNamespaces"),
@@ -225,15 +239,63 @@ def test_the_pod_fits_the_restricted_standard_and_writes_to_no_disk(values: Obje
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert "volumes" not in pod
+    assert all(mount["readOnly"] for mount in container.get("volumeMounts", ()))
+    assert {kind for volume in pod.get("volumes", ()) for kind in volume} <= {"name", "projected"}
+
+
+def mounted(objects: list[Object], folder: Path) -> list[str]:
+    """The arguments of the operator, with the files that it gets made below a folder as the kubelet mounts them."""
+    pod = pod_of(objects)["spec"]
+    (container,) = pod["containers"]
+    args = arguments(objects)
+    for mount in container.get("volumeMounts", ()):
+        (volume,) = (one for one in pod["volumes"] if one["name"] == mount["name"])
+        for item in (item for one in volume["projected"]["sources"] for item in one["secret"]["items"]):
+            path = Path(f"{folder}{mount['mountPath']}") / item["path"]
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(f"{item['key']} of the Secret")
+        args = [argument.replace(mount["mountPath"], f"{folder}{mount['mountPath']}") for argument in args]
+    return args
+
+
+def options_of(args: list[str]) -> Object:
+    return main.make_context("modelrollout-operator", args).params
 
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
-def test_the_operator_understands_the_arguments_it_is_given(values: Object) -> None:
-    options = main.make_context("modelrollout-operator", arguments(rendered(**values))).params
-    assert options["prometheus_url"] == values.get("prometheus", {}).get("url")
+def test_the_operator_understands_the_arguments_it_is_given(values: Object, tmp_path: Path) -> None:
+    options = options_of(mounted(rendered(**values), tmp_path))
     assert list(options["namespaces"]) == values.get("watchNamespaces", [])
     assert (options["log_format"], options["log_level"], options["metrics_port"]) == ("json", "info", 8080)
+    access = prometheus_from(options)
+    if not values:
+        assert access is None
+        return
+    assert access is not None
+    assert (access.url, access.timeout, access.headers) == (
+        "https://prometheus:9090",
+        timedelta(seconds=5),
+        {"X-Scope-OrgID": "ml|risk"},
+    )
+    assert access.username == "operator"
+    files = {"password": access.password_file, "ca": access.ca_file, "cert": access.cert_file, "key": access.key_file}
+    assert {part: path and path.read_text() for part, path in files.items()} == {
+        part: f"{part}.txt of the Secret" for part in files
+    }
+
+
+def test_a_token_is_mounted_and_never_an_argument(tmp_path: Path) -> None:
+    token = {"name": "prometheus", "key": "token"}
+    objects = rendered(prometheus={"url": "http://p", "bearerTokenSecret": token, "insecureSkipVerify": False})
+    access = prometheus_from(options_of(mounted(objects, tmp_path)))
+    assert access is not None
+    assert access.bearer_token_file is not None
+    assert access.bearer_token_file.read_text() == "token of the Secret"
+
+
+def test_whoever_answers_is_believed_only_where_that_is_asked_for() -> None:
+    objects = rendered(prometheus={"url": "https://p", "insecureSkipVerify": True})
+    assert "--prometheus-insecure-skip-verify" in arguments(objects)
 
 
 def test_probes_metrics_and_service_meet_at_one_port() -> None:
