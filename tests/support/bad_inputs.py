@@ -416,6 +416,9 @@ STRATEGY = [
 ]
 
 SLOS = [
+    Bad(
+        "name of a Prometheus with a dot", {"spec.prometheus": "eu.west"}, "only lower-case letters, digits and hyphens"
+    ),
     Bad("SLO of nothing", {"spec.slos.0.metric": ABSENT}, "name one of metric and query", "spec.slos[0]"),
     Bad("SLO of two things", {"spec.slos.0.query": {"value": "1"}}, "name one of metric and query", "spec.slos[0]"),
     missing("spec.slos.0.limit"),

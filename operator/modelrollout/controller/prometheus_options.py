@@ -1,11 +1,12 @@
 """Options of the operator by which it reaches Prometheus."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
-from modelrollout.metrics.access import Access, AccessError, described, option_of
+from modelrollout.metrics.access import Access, AccessError, described, named_in, option_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -63,6 +64,12 @@ _OPTIONS = (
         default="3s",
         help="How long Prometheus may take for an answer, 10s at most.",
     ),
+    click.option(
+        "--prometheus-sources",
+        metavar="FILE",
+        help="YAML with further ones under sources, each with a name, which ModelRollouts give in spec.prometheus, a "
+        "url, and fields like the options here: bearerTokenFile, headers, …",
+    ),
 )
 
 
@@ -73,19 +80,31 @@ def prometheus_options(command: F) -> F:
     return command
 
 
-def prometheus_from(options: dict[str, Any]) -> Access | None:
-    """Take the options out; None where there is no URL.
+def prometheus_from(options: dict[str, Any]) -> tuple[Access, ...]:
+    """Take the options out: the default one, where there is a URL, and those in the file.
 
     Raises:
         click.UsageError: they do not go together.
     """
     given = {name.removeprefix(_PREFIX): options.pop(name) for name in list(options) if name.startswith(_PREFIX)}
+    sources = given.pop("sources")
+    return (*_default(given), *(_from_file(sources) if sources else ()))
+
+
+def _default(given: Mapping[str, Any]) -> list[Access]:
     fields = {field: value for field, value in given.items() if value}
     if "url" not in fields:
         if idle := [option_of(field) for field in fields if field != "timeout"]:
             raise click.UsageError(f"--prometheus-url is missing, which {idle[0]} needs")
-        return None
+        return []
     try:
-        return described(fields | {"headers": dict(fields.get("headers", ()))})
+        return [described(fields | {"headers": dict(fields.get("headers", ()))})]
     except AccessError as error:
         raise click.UsageError(str(error)) from None
+
+
+def _from_file(sources: str) -> list[Access]:
+    try:
+        return named_in(Path(sources))
+    except AccessError as error:
+        raise click.UsageError(f"--prometheus-sources: {error}") from None

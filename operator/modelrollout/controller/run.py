@@ -104,9 +104,9 @@ class Operator:
             resync=settings.resync,
         )
         readings = ReadingsBoard(enqueue=self._enqueue, metrics=metrics)
-        self._prometheus = Prometheus(settings.prometheus) if settings.prometheus else None
-        source = MeasuredSource(self._prometheus, metrics) if self._prometheus else None
-        self._judging = Judging(source, readings=readings, interval=settings.poll_interval, now=_now)
+        self._prometheus = {access.name: Prometheus(access) for access in settings.prometheus}
+        sources = {name: MeasuredSource(source, metrics, name) for name, source in self._prometheus.items()}
+        self._judging = Judging(sources, readings=readings, interval=settings.poll_interval, now=_now)
         self._events = EventRecorder(api, instance=os.uname().nodename, metrics=metrics)
         self._reconciler = self._wired(api, readings)
         self._health = health.Health(
@@ -239,8 +239,8 @@ class Operator:
         work.cancel()
         await asyncio.gather(work, self._warm_ups.close(), self._preflights.close(), return_exceptions=True)
         await self._events.drain(seconds=_LAST_EVENTS)
-        if self._prometheus:
-            self._prometheus.close()
+        for prometheus in self._prometheus.values():
+            prometheus.close()
 
     def _enqueue(self, key: Key, priority: Priority) -> None:
         """A process that stands by looks at nothing, and at everything when its turn has come."""

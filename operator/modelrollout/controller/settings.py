@@ -16,8 +16,8 @@ class CannotStartError(Exception):
 class Settings:
     """Options of `modelrollout-operator`; see there for what they mean."""
 
-    prometheus: Access | None
-    """None: no SLO can be judged."""
+    prometheus: tuple[Access, ...]
+    """Empty: no SLO can be judged."""
     namespaces: tuple[str, ...]
     """Empty: all namespaces."""
     lease: Key | None

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
+import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
-from pydantic_core import ErrorDetails
 from requests.auth import AuthBase
 
 from modelrollout.api.quantities import DNS_LABEL_PATTERN, parse_duration
@@ -191,7 +191,32 @@ def described(fields: Mapping[str, Any]) -> Access:
     try:
         return Access(**fields)
     except ValidationError as error:
-        raise AccessError("; ".join(_complaint(option_of, one) for one in error.errors(include_url=False))) from None
+        raise AccessError(_complaints(error, option_of)) from None
+
+
+def named_in(path: Path) -> list[Access]:
+    """Those that a file describes under `sources`, each with a name of its own.
+
+    Raises:
+        AccessError: the file cannot be read, or not be meant so.
+    """
+    try:
+        entries = list(yaml.safe_load(path.read_text(encoding="utf-8"))["sources"])
+    except (OSError, UnicodeError, yaml.YAMLError, LookupError, TypeError):
+        raise AccessError("the file must be there, and hold a list of sources in YAML") from None
+    found = [_entry(place, entry) for place, entry in enumerate(entries)]
+    names = [DEFAULT, *(access.name for access in found)]
+    if twice := next((name for name in names if names.count(name) > 1), None):
+        raise AccessError(f"{twice} is the name of another one: give every source a name of its own")
+    return found
+
+
+def _entry(place: int, entry: Any) -> Access:
+    try:
+        return Access.model_validate(entry)
+    except ValidationError as error:
+        name = entry.get("name") if isinstance(entry, dict) else None
+        raise AccessError(f"sources.{place} ({name or 'without a name'}): {_complaints(error, to_camel)}") from None
 
 
 def option_of(field: str) -> str:
@@ -199,10 +224,10 @@ def option_of(field: str) -> str:
     return f"--prometheus-{field.removesuffix('s').replace('_', '-')}"
 
 
-def _complaint(named: Callable[[str], str], error: ErrorDetails) -> str:
-    """One thing that pydantic finds wrong, without the value: that may be a secret in the wrong place."""
-    text = error["msg"].removeprefix("Value error, ")
-    return f"{named(str(error['loc'][0]))}: {text}" if error["loc"] else text
+def _complaints(error: ValidationError, named: Callable[[str], str]) -> str:
+    """What pydantic finds wrong, without the values: one may be a secret in the wrong place."""
+    found = [(one["loc"], one["msg"].removeprefix("Value error, ")) for one in error.errors(include_url=False)]
+    return "; ".join(f"{named(str(field[0]))}: {text}" if field else text for field, text in found)
 
 
 class _Auth(AuthBase):

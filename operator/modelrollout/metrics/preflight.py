@@ -5,6 +5,7 @@ Only what is surely wrong: before the first request many counters do not exist y
 
 import asyncio
 import difflib
+from collections.abc import Collection
 from datetime import timedelta
 from enum import StrEnum
 
@@ -38,6 +39,7 @@ class ObstacleReason(StrEnum):
     """Why SLOs cannot be judged."""
 
     PROMETHEUS_NOT_CONFIGURED = "PrometheusNotConfigured"
+    PROMETHEUS_UNKNOWN = "PrometheusUnknown"
     PROMETHEUS_UNAVAILABLE = "PrometheusUnavailable"
     QUERY_INVALID = "QueryInvalid"
     METRIC_NOT_FOUND = "MetricNotFound"
@@ -46,18 +48,23 @@ class ObstacleReason(StrEnum):
 
 
 async def check(
-    source: Source | None, spec: ModelRolloutSpec, scope: Scope, *, serving_for: timedelta
+    source: Source | None,
+    spec: ModelRolloutSpec,
+    scope: Scope,
+    *,
+    serving_for: timedelta,
+    known: Collection[str] = (),
 ) -> tuple[Obstacle, ...]:
     """What a person has to mend before the SLOs of a spec can be judged; nothing when there are none.
 
-    `source` is None when the operator knows no Prometheus; `serving_for` says how long the stable version has served.
+    `source` is None when the operator knows no Prometheus of the name in the spec, but only those that are `known`;
+    `serving_for` says how long the stable version has served.
     """
     if not spec.slos:
         return ()
     offline = [obstacle for slo in spec.slos for obstacle in _off_the_edges(slo, spec)]
     if source is None:
-        message = "the operator was started without the URL of a Prometheus (--prometheus-url), so no SLO can be judged"
-        return (_obstacle(ObstacleReason.PROMETHEUS_NOT_CONFIGURED, message), *offline, *_unparsable(spec, scope))
+        return (_without_source(spec, known), *offline, *_unparsable(spec, scope))
     found = await asyncio.gather(
         *(_check_query(source, slo, scope) for slo in spec.slos if slo.query),
         *(_check_series(source, template, scope, serving_for) for template in _templates(spec)),
@@ -70,6 +77,20 @@ async def check(
             *_unparsable(spec, scope),
         )
     return (*offline, *(obstacle for obstacle in found if isinstance(obstacle, Obstacle)))
+
+
+def _without_source(spec: ModelRolloutSpec, known: Collection[str]) -> Obstacle:
+    names = ", ".join(known)
+    if spec.prometheus:
+        message = (
+            f"spec.prometheus: the operator knows no Prometheus named {spec.prometheus}; it knows {names or 'none'}"
+        )
+        return _obstacle(ObstacleReason.PROMETHEUS_UNKNOWN, message)
+    if known:
+        message = f"the operator has no default Prometheus (--prometheus-url): set spec.prometheus to one of {names}"
+    else:
+        message = "the operator was started without the URL of a Prometheus (--prometheus-url), so no SLO can be judged"
+    return _obstacle(ObstacleReason.PROMETHEUS_NOT_CONFIGURED, message)
 
 
 def _templates(spec: ModelRolloutSpec) -> list[Template]:

@@ -40,7 +40,7 @@ def test_starts_with_its_defaults_and_ends_with_the_status_of_the_run(started: l
     assert CliRunner().invoke(main, []).exit_code == 3
     assert started == [
         Settings(
-            prometheus=None,
+            prometheus=(),
             namespaces=(),
             lease=None,
             lease_duration=timedelta(seconds=15),
@@ -79,15 +79,17 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
     CliRunner().invoke(main, [], env=environment)
     assert started == [
         Settings(
-            prometheus=Access(
-                url="https://prometheus:9090",
-                headers={"X-Scope-OrgID": "ml", "X-Team": "a=b"},
-                username="operator",
-                password_file=Path(__file__),
-                ca_file=Path(__file__),
-                cert_file=Path(__file__),
-                key_file=Path(__file__),
-                timeout=timedelta(seconds=5),
+            prometheus=(
+                Access(
+                    url="https://prometheus:9090",
+                    headers={"X-Scope-OrgID": "ml", "X-Team": "a=b"},
+                    username="operator",
+                    password_file=Path(__file__),
+                    ca_file=Path(__file__),
+                    cert_file=Path(__file__),
+                    key_file=Path(__file__),
+                    timeout=timedelta(seconds=5),
+                ),
             ),
             namespaces=("ml", "risk"),
             lease=Key("operators", "modelrollout"),
@@ -101,6 +103,44 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
             resync=timedelta(hours=1),
         )
     ]
+
+
+def test_further_ones_are_named_in_a_file(started: list[Settings], tmp_path: Path) -> None:
+    eu = {"name": "eu", "url": "https://eu", "bearerTokenFile": __file__, "timeout": "5s", "headers": {"X-Team": "a"}}
+    (tmp_path / "sources.yaml").write_text(json.dumps({"sources": [eu, {"name": "us", "url": "http://us"}]}))
+    CliRunner().invoke(main, [f"--prometheus-sources={tmp_path}/sources.yaml", "--prometheus-url=http://p"])
+    default, first, second = started[0].prometheus
+    assert (default.name, default.url) == ("default", "http://p")
+    assert (first.name, first.bearer_token_file, first.timeout) == ("eu", Path(__file__), timedelta(seconds=5))
+    assert (second.name, second.url, first.headers) == ("us", "http://us", {"X-Team": "a"})
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ("sources: [", "the file must be there, and hold a list of sources in YAML"),
+        ("[]", "the file must be there, and hold a list of sources in YAML"),
+        ("sources: [eu]", "sources.0 (without a name): Input should be a valid dictionary"),
+        ("sources: [{name: eu}]", "sources.0 (eu): url: Field required"),
+        ("sources: [{name: EU, url: http://p}]", "sources.0 (EU): name: String should match pattern"),
+        ("sources: [{url: http://p}]", "default is the name of another one"),
+        ("sources: [{name: eu, url: http://p}, {name: eu, url: http://q}]", "eu is the name of another one"),
+        ("sources: [{name: eu, url: http://p, token: t0ken}]", "sources.0 (eu): token: Extra inputs are not permitted"),
+        (
+            "sources: [{name: eu, url: http://p, bearerTokenFile: t0ken}]",
+            "(eu): bearerTokenFile: there is no such file",
+        ),
+        ("sources: [{name: eu, url: http://p, username: me}]", "username of the Prometheus eu and passwordFile of the"),
+        ("sources: [{name: eu, url: http://p, timeout: 11s}]", "(eu): timeout: it must be longer than 0s, and 10s at"),
+    ],
+)
+def test_what_is_wrong_in_that_file_is_named(tmp_path: Path, written: str, complaint: str) -> None:
+    (tmp_path / "sources.yaml").write_text(written)
+    result = CliRunner().invoke(main, [f"--prometheus-sources={tmp_path}/sources.yaml"])
+    assert result.exit_code == 2
+    assert "--prometheus-sources: " in result.output
+    assert complaint in result.output
+    assert "t0ken" not in result.output
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from modelrollout.controller.settings import Settings
 from unit.controller.fake_cluster import KEY, FakeApi, rollout
 
 SETTINGS = Settings(
-    prometheus=None,
+    prometheus=(),
     copy_secrets=False,
     namespaces=(),
     lease=None,

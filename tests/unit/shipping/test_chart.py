@@ -27,6 +27,14 @@ EVERYTHING: dict[str, Any] = {
         "headers": {"X-Scope-OrgID": "ml|risk"},
         "username": "operator",
         **{f"{part}Secret": {"name": "prometheus", "key": f"{part}.txt"} for part in ("password", "ca", "cert", "key")},
+        "sources": [
+            {
+                "name": "eu",
+                "url": "https://eu",
+                "headers": {"X-Scope-OrgID": "eu"},
+                "bearerTokenSecret": {"name": "eu", "key": "token"},
+            }
+        ],
     },
     "watchNamespaces": ["ml", "risk"],
     "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -133,6 +141,9 @@ def test_helm_finds_no_fault(values: Object) -> None:
         ({"prometheus": {"bearerTokenSecret": "t0ken"}}, "/prometheus/bearerTokenSecret"),
         ({"prometheus": {"bearerToken": "t0ken"}}, "/prometheus"),
         ({"prometheus": {"timeout": "fast"}}, "/prometheus/timeout"),
+        ({"prometheus": {"sources": [{"name": "eu"}]}}, "/prometheus/sources/0"),
+        ({"prometheus": {"sources": [{"name": "EU", "url": "http://p"}]}}, "/prometheus/sources/0/name"),
+        ({"prometheus": {"sources": [{"name": "eu", "url": "p"}]}}, "/prometheus/sources/0/url"),
         ({"replicaCount": 0}, "/replicaCount"),
         ({"watchNamespaces": "ml"}, "/watchNamespaces"),
         ({"watchNamespaces": ["ml", "ml"]}, "/watchNamespaces"),
@@ -250,10 +261,14 @@ def mounted(objects: list[Object], folder: Path) -> list[str]:
     args = arguments(objects)
     for mount in container.get("volumeMounts", ()):
         (volume,) = (one for one in pod["volumes"] if one["name"] == mount["name"])
-        for item in (item for one in volume["projected"]["sources"] for item in one["secret"]["items"]):
-            path = Path(f"{folder}{mount['mountPath']}") / item["path"]
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{item['key']} of the Secret")
+        for kind, held in (item for one in volume["projected"]["sources"] for item in one.items()):
+            for item in held["items"]:
+                path = Path(f"{folder}{mount['mountPath']}") / item["path"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                content = f"{item['key']} of the Secret"
+                if kind == "configMap":
+                    content = named(objects, "ConfigMap", held["name"])["data"][item["key"]]
+                path.write_text(content.replace(mount["mountPath"], f"{folder}{mount['mountPath']}"))
         args = [argument.replace(mount["mountPath"], f"{folder}{mount['mountPath']}") for argument in args]
     return args
 
@@ -267,11 +282,11 @@ def test_the_operator_understands_the_arguments_it_is_given(values: Object, tmp_
     options = options_of(mounted(rendered(**values), tmp_path))
     assert list(options["namespaces"]) == values.get("watchNamespaces", [])
     assert (options["log_format"], options["log_level"], options["metrics_port"]) == ("json", "info", 8080)
-    access = prometheus_from(options)
+    sources = prometheus_from(options)
     if not values:
-        assert access is None
+        assert sources == ()
         return
-    assert access is not None
+    access, eu = sources
     assert (access.url, access.timeout, access.headers) == (
         "https://prometheus:9090",
         timedelta(seconds=5),
@@ -282,13 +297,24 @@ def test_the_operator_understands_the_arguments_it_is_given(values: Object, tmp_
     assert {part: path and path.read_text() for part, path in files.items()} == {
         part: f"{part}.txt of the Secret" for part in files
     }
+    assert (eu.name, eu.url, eu.headers) == ("eu", "https://eu", {"X-Scope-OrgID": "eu"})
+    assert eu.bearer_token_file is not None
+    assert eu.bearer_token_file.read_text() == "token of the Secret"
+
+
+def test_other_sources_are_read_by_pods_that_start_with_them() -> None:
+    def noted(url: str) -> Object:
+        annotations: Object = pod_of(rendered(prometheus={"sources": [{"name": "eu", "url": url}]}))["metadata"]
+        return annotations
+
+    assert noted("http://a") == noted("http://a")
+    assert noted("http://a") != noted("http://b")
 
 
 def test_a_token_is_mounted_and_never_an_argument(tmp_path: Path) -> None:
     token = {"name": "prometheus", "key": "token"}
     objects = rendered(prometheus={"url": "http://p", "bearerTokenSecret": token, "insecureSkipVerify": False})
-    access = prometheus_from(options_of(mounted(objects, tmp_path)))
-    assert access is not None
+    (access,) = prometheus_from(options_of(mounted(objects, tmp_path)))
     assert access.bearer_token_file is not None
     assert access.bearer_token_file.read_text() == "token of the Secret"
 
