@@ -173,11 +173,11 @@ class Access(BaseModel):
     def _secret(self, field: str, path: Path) -> str:
         """What a file holds, without the line end that editors leave there."""
         try:
-            secret = path.read_text(encoding="utf-8").strip()
+            secret = path.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is no text"
             raise AccessError(f"{self.option(field)}: the file cannot be read: {why}") from None
-        if not secret:
+        if not secret.strip():
             raise AccessError(f"{self.option(field)}: the file is empty")
         return secret
 
