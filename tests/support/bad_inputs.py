@@ -416,6 +416,14 @@ STRATEGY = [
 ]
 
 SLOS = [
+    Bad("alerts of who knows which rule", {"spec.alerts": {}}, "Required value", "spec.alerts.revertOn"),
+    Bad("alerts of no rule", {"spec.alerts": {"revertOn": []}}, "at least 1 items", "spec.alerts.revertOn"),
+    Bad(
+        "a rule with a space before its name",
+        {"spec.alerts": {"revertOn": [{"alertname": " Errors"}]}},
+        "must be the name of an alerting rule",
+        "spec.alerts.revertOn[0].alertname",
+    ),
     Bad(
         "name of a Prometheus with a dot", {"spec.prometheus": "eu.west"}, "only lower-case letters, digits and hyphens"
     ),

@@ -61,9 +61,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 
 {{/* What is mounted for all of them, as sources of a projected volume. */}}
 {{- define "modelrollout.prometheusFiles" -}}
-{{- include "modelrollout.prometheusSecrets" (dict "name" "default" "values" .Values.prometheus) }}
+{{- include "modelrollout.secrets" (dict "name" "default" "values" .Values.prometheus) }}
 {{- range .Values.prometheus.sources }}
-{{- include "modelrollout.prometheusSecrets" (dict "name" .name "values" .) }}
+{{- include "modelrollout.secrets" (dict "name" .name "values" .) }}
 {{- end }}
 {{- if .Values.prometheus.sources }}
 - configMap:
@@ -74,8 +74,12 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end }}
 {{- end }}
 
-{{/* The Secrets of a Prometheus, as sources of a projected volume. Takes a name and values. */}}
-{{- define "modelrollout.prometheusSecrets" -}}
+{{- define "modelrollout.alertsFolder" -}}
+/etc/modelrollout/alerts
+{{- end }}
+
+{{/* Secrets as sources of a projected volume, each at NAME/KEY of the values. Takes a name and values. */}}
+{{- define "modelrollout.secrets" -}}
 {{- range $key, $value := .values }}
 {{- if and $value (hasSuffix "Secret" $key) }}
 - secret:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from modelrollout.api.alerts import Alerts
 from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
 from modelrollout.api.capacity import Capacity
 from modelrollout.api.disruption import DisruptionBudget
@@ -325,6 +326,11 @@ class ModelRolloutSpec(ApiModel):
     prometheus: DnsLabel | None = Field(
         description="Which Prometheus all SLOs are asked of, by a name that the operator was told "
         "(prometheus.sources of its chart). Its default when left out.",
+        default=None,
+    )
+    alerts: Alerts | None = Field(
+        description="Alerting rules of Prometheus that take a candidate back, where the operator takes alerts "
+        "(alerts.enabled of its chart).",
         default=None,
     )
     bake: Bake | None = Field(

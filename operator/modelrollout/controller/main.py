@@ -9,6 +9,7 @@ import click
 
 from modelrollout import __version__
 from modelrollout.api.quantities import parse_duration
+from modelrollout.controller.alert_options import alert_options, alerts_from
 from modelrollout.controller.kinds import Key
 from modelrollout.controller.logs import LEVELS, configure
 from modelrollout.controller.prometheus_options import prometheus_from, prometheus_options
@@ -46,6 +47,7 @@ class _NamespacedName(click.ParamType[Key]):
 
 @click.command(context_settings={"auto_envvar_prefix": "MODELROLLOUT", "show_default": True})
 @prometheus_options
+@alert_options
 @click.option(
     "--namespace",
     "namespaces",
@@ -97,7 +99,7 @@ def main(**options: Any) -> None:
     Works in the cluster that its pod runs in, or else in that of the current kubeconfig context. Every option can also
     be given in the environment, as MODELROLLOUT_ and its name: MODELROLLOUT_PROMETHEUS_URL, MODELROLLOUT_LOG_LEVEL, …
     """
-    settings = Settings(prometheus=prometheus_from(options), **options)
+    settings = Settings(prometheus=prometheus_from(options), alerts=alerts_from(options), **options)
     configure(log_format=settings.log_format, level=settings.log_level)
     try:
         status = asyncio.run(run(settings))

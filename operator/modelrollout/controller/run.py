@@ -13,7 +13,8 @@ import kopf
 
 from modelrollout import __version__
 from modelrollout.api.labels import MANAGER
-from modelrollout.controller import handlers, health
+from modelrollout.controller import alert_endpoint, handlers, health
+from modelrollout.controller.alerts import AlertBoard
 from modelrollout.controller.apply import Applier
 from modelrollout.controller.background import Background
 from modelrollout.controller.client import KubeApi, connect
@@ -103,6 +104,7 @@ class Operator:
             enqueue=self._enqueue,
             resync=settings.resync,
         )
+        self._alerts = AlertBoard(enqueue=self._enqueue, now=_now)
         readings = ReadingsBoard(enqueue=self._enqueue, metrics=metrics)
         self._prometheus = {access.name: Prometheus(access) for access in settings.prometheus}
         sources = {name: MeasuredSource(source, metrics, name) for name, source in self._prometheus.items()}
@@ -123,6 +125,7 @@ class Operator:
             observer=Observer(
                 informers=self.informers,
                 readings=readings,
+                alerts=self._alerts,
                 preflights=self._preflights,
                 warm_ups=self._warm_ups,
                 refusals=refusals,
@@ -153,9 +156,14 @@ class Operator:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Answer /metrics, /healthz and /readyz."""
-        async with health.serve(self._health, self._metrics, port=self._settings.metrics_port) as port:
+        """Answer /metrics, /healthz and /readyz, and take alerts where that is asked for."""
+        async with AsyncExitStack() as stack:
+            health_served = health.serve(self._health, self._metrics, port=self._settings.metrics_port)
+            port = await stack.enter_async_context(health_served)
             _log.info("serving /metrics, /healthz and /readyz on port %d", port)
+            if self._settings.alerts:
+                taken = alert_endpoint.serve(self._alerts, self._settings.alerts, now=_now)
+                _log.info("taking alerts on port %d", await stack.enter_async_context(taken))
             yield
 
     async def run(self, watches: Collection[asyncio.Task[Any]], stop: asyncio.Event) -> int:

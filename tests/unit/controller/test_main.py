@@ -10,8 +10,9 @@ from modelrollout.controller import main as module
 from modelrollout.controller.kinds import Key
 from modelrollout.controller.logs import RolloutLog, configure
 from modelrollout.controller.main import main
-from modelrollout.controller.settings import CannotStartError, Settings
+from modelrollout.controller.settings import AlertSettings, CannotStartError, Settings
 from modelrollout.metrics.access import Access
+from modelrollout.metrics.alerts import AlertLabels
 
 
 @pytest.fixture
@@ -41,6 +42,7 @@ def test_starts_with_its_defaults_and_ends_with_the_status_of_the_run(started: l
     assert started == [
         Settings(
             prometheus=(),
+            alerts=None,
             namespaces=(),
             lease=None,
             lease_duration=timedelta(seconds=15),
@@ -65,6 +67,12 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
         "MODELROLLOUT_PROMETHEUS_CERT_FILE": __file__,
         "MODELROLLOUT_PROMETHEUS_KEY_FILE": __file__,
         "MODELROLLOUT_PROMETHEUS_TIMEOUT": "5s",
+        "MODELROLLOUT_ALERTS_PORT": "9093",
+        "MODELROLLOUT_ALERTS_TOKEN_FILE": __file__,
+        "MODELROLLOUT_ALERTS_CERT_FILE": __file__,
+        "MODELROLLOUT_ALERTS_KEY_FILE": __file__,
+        "MODELROLLOUT_ALERTS_NAMESPACE_LABEL": "exported_namespace",
+        "MODELROLLOUT_ALERTS_ROLLOUT_LABEL": "model",
         "MODELROLLOUT_NAMESPACE": "ml risk",
         "MODELROLLOUT_LEASE": "operators/modelrollout",
         "MODELROLLOUT_LEASE_DURATION": "30s",
@@ -90,6 +98,13 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
                     key_file=Path(__file__),
                     timeout=timedelta(seconds=5),
                 ),
+            ),
+            alerts=AlertSettings(
+                port=9093,
+                token_file=Path(__file__),
+                cert_file=Path(__file__),
+                key_file=Path(__file__),
+                labels=AlertLabels(namespace="exported_namespace", rollout="model"),
             ),
             namespaces=("ml", "risk"),
             lease=Key("operators", "modelrollout"),
@@ -151,6 +166,13 @@ def test_what_is_wrong_in_that_file_is_named(tmp_path: Path, written: str, compl
         (["--lease-duration=2s"], "must be 3s at least"),
         (["--lease=modelrollout"], "'modelrollout' is not a namespace and a name"),
         (["--lease=a/b/c"], "'a/b/c' is not a namespace and a name"),
+        (["--alerts-port=9093"], "--alerts-port needs --alerts-token-file"),
+        ([f"--alerts-token-file={__file__}"], "--alerts-port is missing"),
+        (["--alerts-token-file=t0ken", "--alerts-port=9093"], "there is no such file"),
+        (
+            [f"--alerts-key-file={__file__}", "--alerts-port=9093", f"--alerts-token-file={__file__}"],
+            "--alerts-key-file needs --alerts-cert-file",
+        ),
         (["--workers=0"], "0 is not in the range"),
         (["--log-format=xml"], "'xml' is not one of"),
         (["--prometheus-url=prometheus:9090"], "it is not a URL such as http://"),

@@ -17,6 +17,7 @@ from unit.controller.fake_cluster import KEY, FakeApi, rollout
 
 SETTINGS = Settings(
     prometheus=(),
+    alerts=None,
     copy_secrets=False,
     namespaces=(),
     lease=None,

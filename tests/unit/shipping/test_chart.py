@@ -15,8 +15,10 @@ from modelrollout import __version__
 from modelrollout.api.action import ActionKind
 from modelrollout.api.labels import ATTEMPT, COLOUR, NAME, VERSION
 from modelrollout.controller import guard, kinds
+from modelrollout.controller.alert_options import alerts_from
 from modelrollout.controller.main import main
 from modelrollout.controller.prometheus_options import prometheus_from
+from modelrollout.metrics.alerts import AlertLabels
 from testbed import gobuild
 from testbed.paths import CHART, REPOSITORY
 
@@ -35,6 +37,12 @@ EVERYTHING: dict[str, Any] = {
                 "bearerTokenSecret": {"name": "eu", "key": "token"},
             }
         ],
+    },
+    "alerts": {
+        "enabled": True,
+        "port": 9099,
+        "rolloutLabel": "model",
+        **{f"{part}Secret": {"name": "alerts", "key": part} for part in ("token", "cert", "key")},
     },
     "watchNamespaces": ["ml", "risk"],
     "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -144,6 +152,9 @@ def test_helm_finds_no_fault(values: Object) -> None:
         ({"prometheus": {"sources": [{"name": "eu"}]}}, "/prometheus/sources/0"),
         ({"prometheus": {"sources": [{"name": "EU", "url": "http://p"}]}}, "/prometheus/sources/0/name"),
         ({"prometheus": {"sources": [{"name": "eu", "url": "p"}]}}, "/prometheus/sources/0/url"),
+        ({"alerts": {"enabled": True}}, "alerts.tokenSecret"),
+        ({"alerts": {"rolloutLabel": "modelrollout.io/name"}}, "/alerts/rolloutLabel"),
+        ({"alerts": {"port": 80}}, "/alerts/port"),
         ({"replicaCount": 0}, "/replicaCount"),
         ({"watchNamespaces": "ml"}, "/watchNamespaces"),
         ({"watchNamespaces": ["ml", "ml"]}, "/watchNamespaces"),
@@ -311,6 +322,29 @@ def test_other_sources_are_read_by_pods_that_start_with_them() -> None:
     assert noted("http://a") != noted("http://b")
 
 
+def test_alerts_are_taken_where_that_is_asked_for_with_a_token(tmp_path: Path) -> None:
+    assert alerts_from(options_of(mounted(rendered(), tmp_path))) is None
+    objects = rendered(**EVERYTHING)
+    alerts = alerts_from(options_of(mounted(objects, tmp_path)))
+    assert alerts is not None
+    assert (alerts.port, alerts.labels) == (9099, AlertLabels(namespace="namespace", rollout="model"))
+    files = (alerts.token_file, alerts.cert_file, alerts.key_file)
+    assert [path and path.read_text() for path in files] == [
+        f"{part} of the Secret" for part in ("token", "cert", "key")
+    ]
+
+
+def test_prometheus_finds_every_pod_to_push_alerts_to() -> None:
+    objects = rendered(**EVERYTHING)
+    service = named(objects, "Service", "modelrollout-alerts")
+    (container,) = pod_of(objects)["spec"]["containers"]
+    (port,) = (one for one in container["ports"] if one["name"] == "alerts")
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["ports"] == [{"name": "alerts", "port": 9099, "targetPort": "alerts"}]
+    assert port["containerPort"] == 9099
+    assert service["spec"]["selector"].items() <= pod_of(objects)["metadata"]["labels"].items()
+
+
 def test_a_token_is_mounted_and_never_an_argument(tmp_path: Path) -> None:
     token = {"name": "prometheus", "key": "token"}
     objects = rendered(prometheus={"url": "http://p", "bearerTokenSecret": token, "insecureSkipVerify": False})
@@ -372,7 +406,8 @@ def test_replicas_agree_by_a_lease_that_they_may_write_and_no_other(values: Obje
 def test_selectors_find_the_pod() -> None:
     objects = rendered(**EVERYTHING)
     labels = pod_of(objects)["metadata"]["labels"].items()
-    (deployment,), (service,) = of_kind(objects, "Deployment"), of_kind(objects, "Service")
+    (deployment,) = of_kind(objects, "Deployment")
+    service = named(objects, "Service", "modelrollout-metrics")
     monitor = next(one for one in of_kind(objects, "PodMonitor") if one["metadata"]["name"] == "modelrollout")
     assert deployment["spec"]["selector"]["matchLabels"].items() <= labels
     assert service["spec"]["selector"].items() <= labels
