@@ -11,6 +11,7 @@ import pytest
 from modelrollout.api.slo import BuiltInMetric, Slo, Verdict
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
+from modelrollout.metrics.access import Access
 from modelrollout.metrics.preflight import check
 from modelrollout.metrics.prometheus import Prometheus
 from modelrollout.metrics.queries import Scope
@@ -322,7 +323,7 @@ async def test_preflight_asks_the_real_parser_and_the_real_names(
     for series in ("model_drift_score", 'part{of="a"}', 'part{of="b"}', answered(200)):
         exporter.set(f"pod-{attempt}", series, 0.1)
     await scraped(server.url, attempt)
-    source = Prometheus(server.url)
+    source = Prometheus(Access(url=server.url))
     slos = [
         free("no-traffic-yet", 'model_drift_score{modelrollout_io_colour="$candidate"}'),
         free("mistyped", "max(model_drift_scores)"),
@@ -353,7 +354,7 @@ async def test_preflight_tells_lost_labels_from_missing_targets(
 ) -> None:
     exporter.set(f"pod-{attempt}", answered(200), 0)
     await scraped(server.url, attempt)
-    source = Prometheus(server.url)
+    source = Prometheus(Access(url=server.url))
 
     async def found(rollout: str, served: timedelta) -> list[tuple[str, str]]:
         scope = Scope(namespace="ml", rollout=rollout, stable=Colour.GREEN, candidate=Colour.BLUE)
@@ -378,7 +379,7 @@ async def test_preflight_reads_server_and_edges_off_the_real_series(
     first_token = "vllm:time_to_first_token_seconds"
     for series in ("vllm:num_requests_running", f"{first_token}_count", f'{first_token}_bucket{{le="0.3"}}'):
         exporter.set("llm", series, 0)
-    source = Prometheus(server.url)
+    source = Prometheus(Access(url=server.url))
     scope = Scope(namespace="ml", rollout="llm", stable=Colour.GREEN, candidate=Colour.BLUE)
 
     async def found(slower_than: str, server: str = "auto") -> list[str]:

@@ -432,6 +432,17 @@ STRATEGY = [
 ]
 
 SLOS = [
+    Bad("alerts of who knows which rule", {"spec.alerts": {}}, "Required value", "spec.alerts.revertOn"),
+    Bad("alerts of no rule", {"spec.alerts": {"revertOn": []}}, "at least 1 items", "spec.alerts.revertOn"),
+    Bad(
+        "a rule with a space before its name",
+        {"spec.alerts": {"revertOn": [{"alertname": " Errors"}]}},
+        "must be the name of an alerting rule",
+        "spec.alerts.revertOn[0].alertname",
+    ),
+    Bad(
+        "name of a Prometheus with a dot", {"spec.prometheus": "eu.west"}, "only lower-case letters, digits and hyphens"
+    ),
     Bad("SLO of nothing", {"spec.slos.0.metric": ABSENT}, "name one of metric and query", "spec.slos[0]"),
     Bad("SLO of two things", {"spec.slos.0.query": {"value": "1"}}, "name one of metric and query", "spec.slos[0]"),
     missing("spec.slos.0.limit"),

@@ -10,6 +10,7 @@ from modelrollout.api.spec import ServerKind
 from modelrollout.api.status import Colour, SloStatus
 from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Readings
+from modelrollout.metrics.access import Access
 from modelrollout.metrics.poller import Key, Poller, Target
 from modelrollout.metrics.prometheus import Prometheus, Value
 from support.prometheus_server import Exporter, PrometheusServer
@@ -88,7 +89,10 @@ class Listener:
 
 @asynccontextmanager
 async def polling(url: str, timeout: float = 3.0) -> AsyncIterator[tuple[Poller, Listener]]:  # noqa: ASYNC109
-    source, listener = Prometheus(url, timeout=timeout), Listener()
+    source, listener = (
+        Prometheus(Access(url=url).model_copy(update={"timeout": timedelta(seconds=timeout)})),
+        Listener(),
+    )
     poller = Poller(source, listener.hear, interval=timedelta(seconds=0.1))
     task = asyncio.create_task(poller.run())
     try:
@@ -114,7 +118,7 @@ async def eventually(look: Callable[[], Awaitable[object]], wanted: object, what
 
 async def scraped(url: str, attempt: int) -> None:
     """Wait until Prometheus has scraped the pod of an attempt, and began to after this call."""
-    source, called = Prometheus(url), datetime.now(UTC).timestamp()
+    source, called = Prometheus(Access(url=url)), datetime.now(UTC).timestamp()
     up = f'up{{modelrollout_io_attempt="{attempt}"}}'
     # Of an expression like `up == 1`, timestamp() would be that of the question.
     query = f"max(timestamp({up}) and {up} == 1) > bool {called}"
@@ -124,7 +128,7 @@ async def scraped(url: str, attempt: int) -> None:
 
 async def server_has(server: PrometheusServer, attempt: int, series: str, value: float) -> None:
     """Wait until Prometheus has this value of a series of an attempt."""
-    source = Prometheus(server.url)
+    source = Prometheus(Access(url=server.url))
     selector = f'{series.removesuffix("}")},modelrollout_io_attempt="{attempt}"}}'
     await eventually(lambda: source.value(f"max({selector})"), Value(value), f"{series} at {value}")
     source.close()

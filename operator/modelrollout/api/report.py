@@ -36,9 +36,9 @@ class RolloutReportStatus(ApiModel):
 
     outcome: AttemptOutcome = Field(
         description="How it ended. InProgress: it has not. Promoted: the version serves. Undone: it did, and the "
-        "version before was put back while it was still warm. Reverted: an SLO, a deadline or missing pods took it "
-        "back. Aborted: somebody did. Superseded: another version was asked for. StoodIn: it serves, unproven, because "
-        "no pod of the stable version answered. Deleted: the ModelRollout was."
+        "version before was put back while it was still warm. Reverted: an SLO, an alert, a deadline or missing pods "
+        "took it back. Aborted: somebody did. Superseded: another version was asked for. StoodIn: it serves, unproven, "
+        "because no pod of the stable version answered. Deleted: the ModelRollout was."
     )
     reason: Annotated[str, Field(max_length=63)] = Field(description="Why it ended so, in one word.", default="")
     message: Text = Field(description="Why it ended so, in a sentence.", default="")

@@ -9,11 +9,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from modelrollout.api.alerts import Alerts
 from modelrollout.api.base import ApiModel, listed_by, rule, rules, worded
 from modelrollout.api.capacity import Capacity
 from modelrollout.api.disruption import DisruptionBudget
 from modelrollout.api.offers import metric_rules
-from modelrollout.api.quantities import LABEL_VALUE_PATTERN, Duration, HttpPath, PositiveDuration
+from modelrollout.api.quantities import LABEL_VALUE_PATTERN, DnsLabel, Duration, HttpPath, PositiveDuration
 from modelrollout.api.slo import Slo
 from modelrollout.api.status import MOST_HISTORY
 from modelrollout.api.strategy import Bake, Strategy
@@ -337,6 +338,16 @@ class ModelRolloutSpec(ApiModel):
         default_factory=list,
         max_length=16,
         json_schema_extra=listed_by("name"),
+    )
+    prometheus: DnsLabel | None = Field(
+        description="Which Prometheus all SLOs are asked of, by a name that the operator was told "
+        "(prometheus.sources of its chart). Its default when left out.",
+        default=None,
+    )
+    alerts: Alerts | None = Field(
+        description="Alerting rules of Prometheus that take a candidate back, where the operator takes alerts "
+        "(alerts.enabled of its chart).",
+        default=None,
     )
     bake: Bake | None = Field(
         description="A last stage at 100 per cent, in which the version before can still take everything back at once.",

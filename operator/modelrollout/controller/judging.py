@@ -1,12 +1,15 @@
-"""The judge as the controller uses it: one poller for all rollouts, and a look at queries and metrics beforehand."""
+"""The judge as the controller uses it: a poller for each Prometheus, and a look at queries and metrics beforehand."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
 from modelrollout.api.owner import Rollout
+from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.controller.kinds import Key
 from modelrollout.controller.own_metrics import OwnMetrics
@@ -14,11 +17,15 @@ from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Obstacle, Readings
 from modelrollout.metrics import preflight
+from modelrollout.metrics.access import DEFAULT
 from modelrollout.metrics.poller import Poller, Target
-from modelrollout.metrics.prometheus import Matrix, Single, Source, Trouble
+from modelrollout.metrics.prometheus import Matrix, Single, Source, Trouble, Unavailable
 from modelrollout.metrics.queries import Scope
 
 T = TypeVar("T")
+
+_NOWHERE = ""
+"""In place of a name that none has; names are never empty."""
 
 _STUCK_AFTER = timedelta(seconds=60)
 """The poller says something every few seconds while it watches anything, also when Prometheus does not answer."""
@@ -27,9 +34,10 @@ _STUCK_AFTER = timedelta(seconds=60)
 class MeasuredSource:
     """A source of samples, with every question counted in the operator's own metrics."""
 
-    def __init__(self, source: Source, metrics: OwnMetrics) -> None:
+    def __init__(self, source: Source, metrics: OwnMetrics, name: str) -> None:
         self._source = source
         self._metrics = metrics
+        self._name = name
 
     async def matrix(self, promql: str) -> Matrix | Trouble:
         """See `Source.matrix`."""
@@ -47,29 +55,78 @@ class MeasuredSource:
         started = perf_counter()
         answer = await asked
         result = type(answer).__name__ if isinstance(answer, Trouble) else "Answer"
-        self._metrics.query_seconds.labels(question, result).observe(perf_counter() - started)
+        self._metrics.query_seconds.labels(self._name, question, result).observe(perf_counter() - started)
         return answer
 
 
+class Nowhere:
+    """Stands in where a name is none of a source: it says so, which like any other silence holds."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        known = ", ".join(names) or "none"
+        self._answer = Unavailable(f"there is no such Prometheus: see spec.prometheus; the operator knows {known}")
+
+    async def matrix(self, promql: str) -> Matrix | Trouble:  # noqa: ARG002
+        """See `Source.matrix`."""
+        return self._answer
+
+    async def value(self, promql: str) -> Single:  # noqa: ARG002
+        """See `Source.value`."""
+        return self._answer
+
+    async def names(self) -> frozenset[str] | Trouble:
+        """See `Source.names`."""
+        return self._answer
+
+
+@dataclass(kw_only=True)
+class _Desk:
+    """What is watched by the same Prometheus; one that hangs keeps no other desk waiting."""
+
+    poller: Poller
+    heard_at: datetime
+    watched: set[Key] = field(default_factory=set)
+
+    def take(self, key: Key, target: Target, now: datetime) -> None:
+        """Look at a rollout from now on."""
+        if not self.watched:
+            self.heard_at = now
+        self.watched.add(key)
+        self.poller.watch(key, target)
+
+    def leave(self, key: Key) -> None:
+        """Look at a rollout no more; no matter if nobody did."""
+        if key in self.watched:
+            self.watched.remove(key)
+            self.poller.unwatch(key)
+
+
 class Judging:
-    """Hands rollouts to the poller and its readings to the board."""
+    """Hands rollouts to the pollers and their readings to the board."""
 
     def __init__(
-        self, source: Source | None, *, readings: ReadingsBoard, interval: timedelta, now: Callable[[], datetime]
+        self,
+        sources: Mapping[str, Source],
+        *,
+        readings: ReadingsBoard,
+        interval: timedelta,
+        now: Callable[[], datetime],
     ) -> None:
-        """`source` is None when the operator knows no Prometheus: then the preflight says so, and nothing is read."""
-        self._source = source
+        """`sources` are by name; where the operator knows no Prometheus the preflight says so, and nothing is read."""
+        self._sources = sources
         self._board = readings
         self._now = now
-        self._poller = Poller(source, self._post, interval=interval) if source else None
-        self._watched: set[Key] = set()
-        self._heard_at = now()
+        every = {**sources, _NOWHERE: Nowhere(sources)}
+        self._desks = {
+            name: _Desk(poller=Poller(source, partial(self._post, name), interval=interval), heard_at=now())
+            for name, source in every.items()
+        }
 
     async def run(self) -> None:
         """Poll while anything is watched, forever."""
-        if self._poller:
-            await self._poller.run()
-        await asyncio.Event().wait()
+        async with asyncio.TaskGroup() as tasks:
+            for name, desk in self._desks.items():
+                tasks.create_task(desk.poller.run(), name=f"poller of {name}")
 
     async def preflight(self, rollout: Rollout, status: ModelRolloutStatus) -> tuple[Obstacle, ...]:
         """What a person has to mend before the SLOs can be judged."""
@@ -83,29 +140,32 @@ class Judging:
             candidate=candidate.colour,
         )
         serving_for = self._now() - stable.since if stable else timedelta()
-        return await preflight.check(self._source, rollout.spec, scope, serving_for=serving_for)
+        source = self._sources.get(_wanted(rollout.spec))
+        return await preflight.check(source, rollout.spec, scope, serving_for=serving_for, known=tuple(self._sources))
 
     def watch(self, rollout: Rollout, watch: Watch) -> None:
         """See `reconcile.Judge`."""
         key, spec = Key(rollout.namespace, rollout.name), rollout.spec
-        if not spec.slos or not self._poller:
-            self.unwatch(key)
-            return
-        if not self._watched:
-            self._heard_at = self._now()
-        self._watched.add(key)
-        self._poller.watch(key, Target(watch=watch, slos=tuple(spec.slos), server=spec.server))
+        chosen = self._desks.get(_wanted(spec), self._desks[_NOWHERE])
+        for desk in self._desks.values():
+            if desk is not chosen or not spec.slos:
+                desk.leave(key)
+        if spec.slos:
+            chosen.take(key, Target(watch=watch, slos=tuple(spec.slos), server=spec.server), self._now())
 
     def unwatch(self, key: Key) -> None:
         """See `reconcile.Judge`."""
-        if self._poller and key in self._watched:
-            self._watched.remove(key)
-            self._poller.unwatch(key)
+        for desk in self._desks.values():
+            desk.leave(key)
 
     def is_stuck(self) -> bool:
-        """Whether nothing was heard of the poller for much longer than it takes."""
-        return bool(self._watched) and self._now() - self._heard_at > _STUCK_AFTER
+        """Whether nothing was heard of a poller for much longer than it takes."""
+        return any(desk.watched and self._now() - desk.heard_at > _STUCK_AFTER for desk in self._desks.values())
 
-    def _post(self, key: tuple[str, str], readings: Readings) -> None:
-        self._heard_at = self._now()
+    def _post(self, name: str, key: tuple[str, str], readings: Readings) -> None:
+        self._desks[name].heard_at = self._now()
         self._board.post(Key(*key), readings)
+
+
+def _wanted(spec: ModelRolloutSpec) -> str:
+    return spec.prometheus or DEFAULT

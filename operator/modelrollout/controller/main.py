@@ -4,14 +4,15 @@ import asyncio
 import sys
 from datetime import timedelta
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
 from modelrollout import __version__
 from modelrollout.api.quantities import parse_duration
+from modelrollout.controller.alert_options import alert_options, alerts_from
 from modelrollout.controller.kinds import Key
 from modelrollout.controller.logs import LEVELS, configure
+from modelrollout.controller.prometheus_options import prometheus_from, prometheus_options
 from modelrollout.controller.run import run
 from modelrollout.controller.settings import CannotStartError, Settings
 
@@ -44,25 +45,9 @@ class _NamespacedName(click.ParamType[Key]):
         return Key(namespace, name)
 
 
-class _HttpUrl(click.ParamType[str]):
-    name = "url"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            parts = urlsplit(value)
-        except ValueError as error:
-            self.fail(f"{value!r}: {error}", param, ctx)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            self.fail(f"{value!r} is not a URL such as http://prometheus.monitoring:9090", param, ctx)
-        return str(value)
-
-
 @click.command(context_settings={"auto_envvar_prefix": "MODELROLLOUT", "show_default": True})
-@click.option(
-    "--prometheus-url",
-    type=_HttpUrl(),
-    help="Prometheus, or anything that answers its HTTP API. Without it no SLO can be judged.",
-)
+@prometheus_options
+@alert_options
 @click.option(
     "--namespace",
     "namespaces",
@@ -114,7 +99,7 @@ def main(**options: Any) -> None:
     Works in the cluster that its pod runs in, or else in that of the current kubeconfig context. Every option can also
     be given in the environment, as MODELROLLOUT_ and its name: MODELROLLOUT_PROMETHEUS_URL, MODELROLLOUT_LOG_LEVEL, …
     """
-    settings = Settings(**options)
+    settings = Settings(prometheus=prometheus_from(options), alerts=alerts_from(options), **options)
     configure(log_format=settings.log_format, level=settings.log_level)
     try:
         status = asyncio.run(run(settings))

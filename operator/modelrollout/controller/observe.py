@@ -16,6 +16,7 @@ from modelrollout.api.rollout import ModelRollout
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
 from modelrollout.controller import guard
+from modelrollout.controller.alerts import AlertBoard
 from modelrollout.controller.background import Background
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import DEPLOYMENTS, Key
@@ -70,6 +71,7 @@ class Observer:
         *,
         informers: Informers,
         readings: ReadingsBoard,
+        alerts: AlertBoard,
         preflights: Background[tuple[Obstacle, ...]],
         warm_ups: Background[str],
         refusals: Refusals,
@@ -80,6 +82,7 @@ class Observer:
     ) -> None:
         self._informers = informers
         self._readings = readings
+        self._alerts = alerts
         self._preflights = preflights
         self._warm_ups = warm_ups
         self._refusals = refusals
@@ -130,6 +133,7 @@ class Observer:
             recorded=dict(map(revisions.observe, self._informers.records(key))),
             route=router_for(rollout.spec).observe(owner, self._informers, workloads),
             readings=self._readings.get(key),
+            alerts=self._alerts.get(key),
             obstacles=(*self._refused_traffic(key, metadata["generation"]), *lasting, *(found or ())),
             preflighted=found is not None and not (passing and status.phase is Phase.PREPARING),
             warmed=warmed,

@@ -41,9 +41,8 @@ class OwnMetrics:
         )
         self.query_seconds = self._histogram(
             "prometheus_query_seconds",
-            "Time that Prometheus took for an answer, by kind of question and what came of it.",
-            "question",
-            "result",
+            "Time that a Prometheus took for an answer, by kind of question and what came of it.",
+            *("source", "question", "result"),
         )
         self.api_requests = self._counter(
             "api_requests",

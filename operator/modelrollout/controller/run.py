@@ -13,7 +13,8 @@ import kopf
 
 from modelrollout import __version__
 from modelrollout.api.labels import MANAGER
-from modelrollout.controller import handlers, health
+from modelrollout.controller import alert_endpoint, handlers, health
+from modelrollout.controller.alerts import AlertBoard
 from modelrollout.controller.apply import Applier
 from modelrollout.controller.background import Background
 from modelrollout.controller.client import KubeApi, connect
@@ -103,10 +104,11 @@ class Operator:
             enqueue=self._enqueue,
             resync=settings.resync,
         )
+        self._alerts = AlertBoard(enqueue=self._enqueue, now=_now)
         readings = ReadingsBoard(enqueue=self._enqueue, metrics=metrics)
-        self._prometheus = Prometheus(settings.prometheus_url) if settings.prometheus_url else None
-        source = MeasuredSource(self._prometheus, metrics) if self._prometheus else None
-        self._judging = Judging(source, readings=readings, interval=settings.poll_interval, now=_now)
+        self._prometheus = {access.name: Prometheus(access) for access in settings.prometheus}
+        sources = {name: MeasuredSource(source, metrics, name) for name, source in self._prometheus.items()}
+        self._judging = Judging(sources, readings=readings, interval=settings.poll_interval, now=_now)
         self._events = EventRecorder(api, instance=os.uname().nodename, metrics=metrics)
         self._reconciler = self._wired(api, readings)
         self._health = health.Health(
@@ -123,6 +125,7 @@ class Operator:
             observer=Observer(
                 informers=self.informers,
                 readings=readings,
+                alerts=self._alerts,
                 preflights=self._preflights,
                 warm_ups=self._warm_ups,
                 refusals=refusals,
@@ -153,9 +156,14 @@ class Operator:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Answer /metrics, /healthz and /readyz."""
-        async with health.serve(self._health, self._metrics, port=self._settings.metrics_port) as port:
+        """Answer /metrics, /healthz and /readyz, and take alerts where that is asked for."""
+        async with AsyncExitStack() as stack:
+            health_served = health.serve(self._health, self._metrics, port=self._settings.metrics_port)
+            port = await stack.enter_async_context(health_served)
             _log.info("serving /metrics, /healthz and /readyz on port %d", port)
+            if self._settings.alerts:
+                taken = alert_endpoint.serve(self._alerts, self._settings.alerts, now=_now)
+                _log.info("taking alerts on port %d", await stack.enter_async_context(taken))
             yield
 
     async def run(self, watches: Collection[asyncio.Task[Any]], stop: asyncio.Event) -> int:
@@ -239,8 +247,8 @@ class Operator:
         work.cancel()
         await asyncio.gather(work, self._warm_ups.close(), self._preflights.close(), return_exceptions=True)
         await self._events.drain(seconds=_LAST_EVENTS)
-        if self._prometheus:
-            self._prometheus.close()
+        for prometheus in self._prometheus.values():
+            prometheus.close()
 
     def _enqueue(self, key: Key, priority: Priority) -> None:
         """A process that stands by looks at nothing, and at everything when its turn has come."""

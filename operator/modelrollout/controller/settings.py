@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Literal
 
 from modelrollout.controller.kinds import Key
+from modelrollout.metrics.access import Access
+from modelrollout.metrics.alerts import AlertLabels
 
 
 class CannotStartError(Exception):
@@ -12,10 +15,25 @@ class CannotStartError(Exception):
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlertSettings:
+    """Where alerts are taken, from whom, and how they name rollouts."""
+
+    port: int
+    token_file: Path
+    cert_file: Path | None
+    """None: they come in the clear."""
+    key_file: Path | None
+    labels: AlertLabels
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """Options of `modelrollout-operator`; see there for what they mean."""
 
-    prometheus_url: str | None
+    prometheus: tuple[Access, ...]
+    """Empty: no SLO can be judged."""
+    alerts: AlertSettings | None
+    """None: none are taken."""
     namespaces: tuple[str, ...]
     """Empty: all namespaces."""
     lease: Key | None

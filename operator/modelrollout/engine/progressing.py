@@ -6,6 +6,7 @@ from datetime import datetime
 from modelrollout.api.slo import OnBreach, Verdict
 from modelrollout.api.status import ColourStatus, SloStatus, StageStatus
 from modelrollout.api.strategy import OnDeadline
+from modelrollout.engine.alerts import harmful_alert, told_of
 from modelrollout.engine.capacity import (
     ROUTE_SETTLES,
     candidate_replicas,
@@ -102,13 +103,16 @@ def _first_breaches(snapshot: Snapshot, slos: list[SloStatus]) -> tuple[Emit, ..
 
 
 def _harm(trial: _Trial) -> Move | None:
-    """Take the candidate back when an SLO is breached, or when nobody answers for its share."""
+    """Take the candidate back when an SLO is breached, an alert fires, or nobody answers for its share."""
     snapshot, candidate = trial.snapshot, trial.candidate
     worst = harmful(snapshot.spec.slos, trial.slos, trial.now)
     if worst:
         times = f" {worst.breaches} times in a row" if worst.breaches > 1 else ""
         message = f"SLO {worst.name} breached{times}: {worst.message}"
         return revert(snapshot, candidate, trial.now, reason=Reason.SLO_BREACHED, message=message)
+    alert = harmful_alert(snapshot, candidate, trial.now) if trial.stage.has_requests else None
+    if alert:
+        return revert(snapshot, candidate, trial.now, reason=Reason.ALERT_FIRING, message=told_of(alert))
     nobody = not answering_pods(snapshot, candidate)
     # a stable version that gave up all of its pods has to be asked for them, whoever answers by then
     could_serve = answering_pods(snapshot, snapshot.status.stable) > 0 or trial.room is not None

@@ -26,6 +26,7 @@ class Reason(StrEnum):
     ABORT_REQUESTED = "AbortRequested"
     KILLED = "Killed"
     SLO_BREACHED = "SLOBreached"
+    ALERT_FIRING = "AlertFiring"
     CANDIDATE_UNAVAILABLE = "CandidateUnavailable"
     PROGRESS_DEADLINE_EXCEEDED = "ProgressDeadlineExceeded"
     STAGE_DEADLINE_EXCEEDED = "StageDeadlineExceeded"

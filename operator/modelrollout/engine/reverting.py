@@ -5,6 +5,7 @@ from datetime import datetime
 
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, WayBackStatus
+from modelrollout.engine.alerts import harmful_alert, told_of
 from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.draining import drain_time
 from modelrollout.engine.move import (
@@ -53,15 +54,17 @@ def at_once(snapshot: Snapshot, now: datetime) -> Snapshot:
 
 
 def _step_by_step(snapshot: Snapshot, candidate: ColourStatus, step: WayBackStatus, now: datetime) -> Move:
-    """One step of a gradual way back: as in a stage, a breach takes the rest back at once."""
+    """One step of a gradual way back: as in a stage, a breach or an alert takes the rest back at once."""
     if not answering_pods(snapshot, snapshot.status.stable):
         return _keep_serving(snapshot, candidate, now)
     slos = fold(snapshot, now)
     snapshot = with_verdicts(snapshot, slos)
     worst = harmful(snapshot.spec.slos, slos, now)
+    alert = harmful_alert(snapshot, candidate, now)
     message = f"Version {candidate.version} goes back at once"
-    if worst or not answering_pods(snapshot, candidate):
-        why = f"SLO {worst.name} is breached: {worst.message}" if worst else "it has no ready pod left"
+    if worst or alert or not answering_pods(snapshot, candidate):
+        why = told_of(alert) if alert else "it has no ready pod left"
+        why = f"SLO {worst.name} is breached: {worst.message}" if worst else why
         told = warning(Reason.GOING_BACK, f"{message}: {why}")
         return Move(status=at_once(snapshot, now).status, events=(told,), moved=True)
     if _gives_way(snapshot, candidate):

@@ -113,6 +113,22 @@ class Readings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Alert:
+    """An alert that fires, as Prometheus pushed it."""
+
+    name: str
+    labels: Mapping[str, str]
+    summary: str
+    starts_at: datetime
+    ends_at: datetime
+    """Unless it is heard of again before, it fires no longer then."""
+    colour: str
+    """That it names; empty where it names none."""
+    attempt: str
+    """That it names; empty where it names none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Obstacle:
     """Something found before any traffic moves that a person has to mend; it holds the rollout and never reverts it."""
 
@@ -151,6 +167,7 @@ class Snapshot:
     """By attempt: what there are records of."""
     route: Route | None = None
     readings: Readings | None = None
+    alerts: tuple[Alert, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     preflighted: bool = False
     """Whether somebody has looked at queries and metrics for this attempt (a slow look, off the path of decisions)."""

@@ -47,6 +47,7 @@ class ObstacleReason(StrEnum):
     """Why SLOs cannot be judged."""
 
     PROMETHEUS_NOT_CONFIGURED = "PrometheusNotConfigured"
+    PROMETHEUS_UNKNOWN = "PrometheusUnknown"
     PROMETHEUS_UNAVAILABLE = "PrometheusUnavailable"
     QUERY_INVALID = "QueryInvalid"
     METRIC_NOT_FOUND = "MetricNotFound"
@@ -56,17 +57,22 @@ class ObstacleReason(StrEnum):
 
 
 async def check(
-    source: Source | None, spec: ModelRolloutSpec, scope: Scope, *, serving_for: timedelta
+    source: Source | None,
+    spec: ModelRolloutSpec,
+    scope: Scope,
+    *,
+    serving_for: timedelta,
+    known: Collection[str] = (),
 ) -> tuple[Obstacle, ...]:
     """What a person has to mend before the SLOs of a spec can be judged; nothing when there are none.
 
-    `source` is None when the operator knows no Prometheus; `serving_for` says how long the stable version has served.
+    `source` is None when the operator knows no Prometheus of the name in the spec, but only those that are `known`;
+    `serving_for` says how long the stable version has served.
     """
     if not spec.slos:
         return ()
     if source is None:
-        message = "the operator was started without the URL of a Prometheus (--prometheus-url), so no SLO can be judged"
-        return (_obstacle(ObstacleReason.PROMETHEUS_NOT_CONFIGURED, message), *_offline(spec, scope))
+        return (_without_source(spec, known), *_offline(spec, scope))
     settled = serving_for >= SETTLED
     of_server = [slo for slo in spec.slos if slo.metric and is_of_server(slo, spec.server)]
     of_gateway = [slo for slo in spec.slos if slo.metric and not is_of_server(slo, spec.server)]
@@ -88,6 +94,20 @@ def _offline(spec: ModelRolloutSpec, scope: Scope) -> list[Obstacle]:
         _off_the_edges(slo, template_for(slo, spec.server)) for slo in spec.slos if slo.metric and _knows(slo, spec)
     ]
     return [*(obstacle for obstacle in found if obstacle), *_unparsable(spec, scope)]
+
+
+def _without_source(spec: ModelRolloutSpec, known: Collection[str]) -> Obstacle:
+    names = ", ".join(known)
+    if spec.prometheus:
+        message = (
+            f"spec.prometheus: the operator knows no Prometheus named {spec.prometheus}; it knows {names or 'none'}"
+        )
+        return _obstacle(ObstacleReason.PROMETHEUS_UNKNOWN, message)
+    if known:
+        message = f"the operator has no default Prometheus (--prometheus-url): set spec.prometheus to one of {names}"
+    else:
+        message = "the operator was started without the URL of a Prometheus (--prometheus-url), so no SLO can be judged"
+    return _obstacle(ObstacleReason.PROMETHEUS_NOT_CONFIGURED, message)
 
 
 def _knows(slo: Slo, spec: ModelRolloutSpec) -> bool:

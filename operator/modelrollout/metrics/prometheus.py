@@ -16,6 +16,8 @@ import requests
 from prometheus_api_client import PrometheusConnect
 from urllib3.util.retry import Retry
 
+from modelrollout.metrics.access import Access, AccessError
+
 T = TypeVar("T")
 
 _CONNECT_TIMEOUT = 1.0
@@ -101,22 +103,21 @@ class Source(Protocol):
 
 
 class Prometheus:
-    """A Prometheus server (or what speaks its API) at a URL.
+    """A Prometheus server, or what speaks its API.
 
     Batched and free queries have their own threads: one kind that hangs does not delay the other. Every call returns
-    within `timeout` seconds of its start; how long it may wait for its turn is bounded by the calls before it.
+    within the timeout of the access; how long it may wait for its turn is bounded by the calls before it.
     """
 
-    def __init__(self, url: str, *, timeout: float = 3.0, threads: int = 4) -> None:
-        session = _Session()
+    def __init__(self, access: Access, *, threads: int = 4) -> None:
+        self._timeout = access.timeout.total_seconds()
         self._connection = PrometheusConnect(
-            url.rstrip("/"),
+            access.url.rstrip("/"),
             retry=Retry(total=0),
-            session=session,
-            timeout=(_CONNECT_TIMEOUT, timeout),
+            session=_Session(access),
+            timeout=(_CONNECT_TIMEOUT, self._timeout),
             method="POST",
         )
-        self._timeout = timeout
         self._batched = _Lane("prometheus-batched", threads)
         self._free = _Lane("prometheus-free", threads)
 
@@ -151,16 +152,30 @@ class _RefusedError(Exception):
 
 
 class _Session(requests.Session):
-    """Sends parameters in the body, where they may be long, and tells failures apart."""
+    """Sends parameters in the body, where they may be long, and tells failures apart.
+
+    It follows nobody who leads elsewhere: a secret is for the server that it was given for.
+    """
+
+    def __init__(self, access: Access) -> None:
+        super().__init__()
+        self._access = access
+        access.apply_to(self)
 
     def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
         if method == "POST":
             kwargs["data"] = kwargs.pop("params", None)
-        response = super().request(method, url, *args, **kwargs)
+        kwargs["allow_redirects"] = False
+        try:
+            response = super().request(method, url, *args, **kwargs)
+        except requests.exceptions.SSLError as error:
+            see = f"{self._access.option('ca_file')} and {self._access.option('cert_file')}"
+            raise AccessError(f"{_cause(error)}; see {see}") from None
         if response.status_code in _BAD_QUERY:
             raise _RefusedError(_error_in(response))
         if response.status_code != 200:
-            raise requests.HTTPError(f"it answers {response.status_code} {response.reason}")
+            remedy = self._access.remedy(response.status_code)
+            raise AccessError(f"it answers {response.status_code} {response.reason}{remedy}")
         if b'"warnings"' in response.content[-_WARNINGS_WITHIN:]:
             warnings = response.json().get("warnings") or []
             if lacking := [warning for warning in warnings if not warning.startswith(_ANNOTATIONS)]:
@@ -187,7 +202,9 @@ class _Lane:
                 return Unavailable(f"Prometheus did not answer within {timeout:g} s")
             except (requests.JSONDecodeError, LookupError, TypeError):
                 return Unavailable("what answers at the Prometheus URL does not speak its API")
-            except requests.RequestException as error:
+            except AccessError as error:
+                return Unavailable(f"Prometheus cannot be asked: {error}"[:_ERROR_LENGTH])
+            except OSError as error:
                 return Unavailable(f"Prometheus cannot be asked: {_cause(error)}"[:_ERROR_LENGTH])
 
     def close(self) -> None:
@@ -226,7 +243,7 @@ def _error_in(response: requests.Response) -> str:
         return f"HTTP status {response.status_code}"
 
 
-def _cause(error: requests.RequestException) -> str:
-    """What lies at the bottom, without the pools and URLs around it (a URL may hold a password)."""
+def _cause(error: OSError) -> str:
+    """What lies at the bottom, without the pools and URLs around it."""
     inner = error.args[0] if error.args else error
     return str(getattr(inner, "reason", inner)).rsplit(": ", 1)[-1]

@@ -15,6 +15,7 @@ from modelrollout.api.labels import MANAGED_BY
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import ModelRolloutStatus
+from modelrollout.controller.alerts import AlertBoard
 from modelrollout.controller.apply import Applier
 from modelrollout.controller.background import Background
 from modelrollout.controller.client import ConflictError, NotFoundError, Page
@@ -275,6 +276,7 @@ class Operator:
             resync=timedelta(minutes=10),
         )
         self.readings = ReadingsBoard(enqueue=self._enqueue, metrics=self.metrics)
+        self.alerts = AlertBoard(enqueue=self._enqueue, now=clock.now)
         self.judge = NoJudge()
         self.events = EventRecorder(api, instance="test", metrics=self.metrics, now=clock.now)
         warm_ups: Background[str] = Background(queue, done=lambda problem: not problem)
@@ -285,6 +287,7 @@ class Operator:
             observer=Observer(
                 informers=self.informers,
                 readings=self.readings,
+                alerts=self.alerts,
                 preflights=preflights,
                 warm_ups=warm_ups,
                 refusals=refusals,

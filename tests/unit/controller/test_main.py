@@ -10,7 +10,9 @@ from modelrollout.controller import main as module
 from modelrollout.controller.kinds import Key
 from modelrollout.controller.logs import RolloutLog, configure
 from modelrollout.controller.main import main
-from modelrollout.controller.settings import CannotStartError, Settings
+from modelrollout.controller.settings import AlertSettings, CannotStartError, Settings
+from modelrollout.metrics.access import Access
+from modelrollout.metrics.alerts import AlertLabels
 
 
 @pytest.fixture
@@ -30,6 +32,8 @@ def test_help_names_every_option_and_its_default() -> None:
     text = CliRunner().invoke(main, ["--help"]).output
     for option in Settings.__dataclass_fields__:
         assert f"--{option.replace('namespaces', 'namespace').replace('_', '-')}" in text
+    for field in Access.model_fields.keys() - {"name"}:
+        assert f"--prometheus-{field.replace('headers', 'header').replace('_', '-')}" in text
     assert "[default: 500ms]" in text
 
 
@@ -37,7 +41,8 @@ def test_starts_with_its_defaults_and_ends_with_the_status_of_the_run(started: l
     assert CliRunner().invoke(main, []).exit_code == 3
     assert started == [
         Settings(
-            prometheus_url=None,
+            prometheus=(),
+            alerts=None,
             namespaces=(),
             lease=None,
             lease_duration=timedelta(seconds=15),
@@ -54,7 +59,20 @@ def test_starts_with_its_defaults_and_ends_with_the_status_of_the_run(started: l
 
 def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -> None:
     environment = {
-        "MODELROLLOUT_PROMETHEUS_URL": "http://prometheus:9090",
+        "MODELROLLOUT_PROMETHEUS_URL": "https://prometheus:9090",
+        "MODELROLLOUT_PROMETHEUS_HEADER": "X-Scope-OrgID=ml X-Team=a=b",
+        "MODELROLLOUT_PROMETHEUS_USERNAME": "operator",
+        "MODELROLLOUT_PROMETHEUS_PASSWORD_FILE": __file__,
+        "MODELROLLOUT_PROMETHEUS_CA_FILE": __file__,
+        "MODELROLLOUT_PROMETHEUS_CERT_FILE": __file__,
+        "MODELROLLOUT_PROMETHEUS_KEY_FILE": __file__,
+        "MODELROLLOUT_PROMETHEUS_TIMEOUT": "5s",
+        "MODELROLLOUT_ALERTS_PORT": "9093",
+        "MODELROLLOUT_ALERTS_TOKEN_FILE": __file__,
+        "MODELROLLOUT_ALERTS_CERT_FILE": __file__,
+        "MODELROLLOUT_ALERTS_KEY_FILE": __file__,
+        "MODELROLLOUT_ALERTS_NAMESPACE_LABEL": "exported_namespace",
+        "MODELROLLOUT_ALERTS_ROLLOUT_LABEL": "model",
         "MODELROLLOUT_NAMESPACE": "ml risk",
         "MODELROLLOUT_LEASE": "operators/modelrollout",
         "MODELROLLOUT_LEASE_DURATION": "30s",
@@ -69,7 +87,25 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
     CliRunner().invoke(main, [], env=environment)
     assert started == [
         Settings(
-            prometheus_url="http://prometheus:9090",
+            prometheus=(
+                Access(
+                    url="https://prometheus:9090",
+                    headers={"X-Scope-OrgID": "ml", "X-Team": "a=b"},
+                    username="operator",
+                    password_file=Path(__file__),
+                    ca_file=Path(__file__),
+                    cert_file=Path(__file__),
+                    key_file=Path(__file__),
+                    timeout=timedelta(seconds=5),
+                ),
+            ),
+            alerts=AlertSettings(
+                port=9093,
+                token_file=Path(__file__),
+                cert_file=Path(__file__),
+                key_file=Path(__file__),
+                labels=AlertLabels(namespace="exported_namespace", rollout="model"),
+            ),
             namespaces=("ml", "risk"),
             lease=Key("operators", "modelrollout"),
             lease_duration=timedelta(seconds=30),
@@ -84,6 +120,44 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
     ]
 
 
+def test_further_ones_are_named_in_a_file(started: list[Settings], tmp_path: Path) -> None:
+    eu = {"name": "eu", "url": "https://eu", "bearerTokenFile": __file__, "timeout": "5s", "headers": {"X-Team": "a"}}
+    (tmp_path / "sources.yaml").write_text(json.dumps({"sources": [eu, {"name": "us", "url": "http://us"}]}))
+    CliRunner().invoke(main, [f"--prometheus-sources={tmp_path}/sources.yaml", "--prometheus-url=http://p"])
+    default, first, second = started[0].prometheus
+    assert (default.name, default.url) == ("default", "http://p")
+    assert (first.name, first.bearer_token_file, first.timeout) == ("eu", Path(__file__), timedelta(seconds=5))
+    assert (second.name, second.url, first.headers) == ("us", "http://us", {"X-Team": "a"})
+
+
+@pytest.mark.parametrize(
+    ("written", "complaint"),
+    [
+        ("sources: [", "the file must be there, and hold a list of sources in YAML"),
+        ("[]", "the file must be there, and hold a list of sources in YAML"),
+        ("sources: [eu]", "sources.0 (without a name): Input should be a valid dictionary"),
+        ("sources: [{name: eu}]", "sources.0 (eu): url: Field required"),
+        ("sources: [{name: EU, url: http://p}]", "sources.0 (EU): name: String should match pattern"),
+        ("sources: [{url: http://p}]", "default is the name of another one"),
+        ("sources: [{name: eu, url: http://p}, {name: eu, url: http://q}]", "eu is the name of another one"),
+        ("sources: [{name: eu, url: http://p, token: t0ken}]", "sources.0 (eu): token: Extra inputs are not permitted"),
+        (
+            "sources: [{name: eu, url: http://p, bearerTokenFile: t0ken}]",
+            "(eu): bearerTokenFile: there is no such file",
+        ),
+        ("sources: [{name: eu, url: http://p, username: me}]", "username of the Prometheus eu and passwordFile of the"),
+        ("sources: [{name: eu, url: http://p, timeout: 11s}]", "(eu): timeout: it must be longer than 0s, and 10s at"),
+    ],
+)
+def test_what_is_wrong_in_that_file_is_named(tmp_path: Path, written: str, complaint: str) -> None:
+    (tmp_path / "sources.yaml").write_text(written)
+    result = CliRunner().invoke(main, [f"--prometheus-sources={tmp_path}/sources.yaml"])
+    assert result.exit_code == 2
+    assert "--prometheus-sources: " in result.output
+    assert complaint in result.output
+    assert "t0ken" not in result.output
+
+
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
@@ -92,12 +166,19 @@ def test_every_option_can_be_given_in_the_environment(started: list[Settings]) -
         (["--lease-duration=2s"], "must be 3s at least"),
         (["--lease=modelrollout"], "'modelrollout' is not a namespace and a name"),
         (["--lease=a/b/c"], "'a/b/c' is not a namespace and a name"),
+        (["--alerts-port=9093"], "--alerts-port needs --alerts-token-file"),
+        ([f"--alerts-token-file={__file__}"], "--alerts-port is missing"),
+        (["--alerts-token-file=t0ken", "--alerts-port=9093"], "there is no such file"),
+        (
+            [f"--alerts-key-file={__file__}", "--alerts-port=9093", f"--alerts-token-file={__file__}"],
+            "--alerts-key-file needs --alerts-cert-file",
+        ),
         (["--workers=0"], "0 is not in the range"),
         (["--log-format=xml"], "'xml' is not one of"),
-        (["--prometheus-url=prometheus:9090"], "'prometheus:9090' is not a URL such as http://"),
-        (["--prometheus-url=http://"], "'http://' is not a URL such as http://"),
-        (["--prometheus-url=ftp://prometheus"], "'ftp://prometheus' is not a URL such as http://"),
-        (["--prometheus-url=http://[prometheus"], "Invalid IPv6 URL"),
+        (["--prometheus-url=prometheus:9090"], "it is not a URL such as http://"),
+        (["--prometheus-header=X-Scope-OrgID", "--prometheus-url=http://p"], "such as X-Scope-OrgID=ml"),
+        (["--prometheus-username=me"], "--prometheus-url is missing, which --prometheus-username needs"),
+        (["--prometheus-insecure-skip-verify", "--prometheus-url=http://p"], "needs a URL with https://"),
     ],
 )
 def test_wrong_options_are_refused_with_their_name(options: list[str], complaint: str) -> None:

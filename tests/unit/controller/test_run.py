@@ -16,7 +16,8 @@ from modelrollout.controller.settings import Settings
 from unit.controller.fake_cluster import KEY, FakeApi, rollout
 
 SETTINGS = Settings(
-    prometheus_url=None,
+    prometheus=(),
+    alerts=None,
     copy_secrets=False,
     namespaces=(),
     lease=None,

@@ -21,6 +21,7 @@ from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
 from modelrollout.engine.move import gets_requests
 from modelrollout.engine.snapshot import (
+    Alert,
     Asked,
     Copied,
     Obstacle,
@@ -89,6 +90,7 @@ class World:
     proven: set[int] = field(default_factory=set)
     """Attempts that have been stable."""
     warmed: set[tuple[Colour, int]] = field(default_factory=set)
+    alerts: tuple[Alert, ...] = ()
     obstacles: tuple[Obstacle, ...] = ()
     preflighted: bool = True
     verdict: Verdict = Verdict.PASS
@@ -143,6 +145,7 @@ class World:
             origin=self.origin,
             route=self._route(),
             readings=self._readings(),
+            alerts=self.alerts,
             obstacles=self.obstacles,
             preflighted=self.preflighted,
             warmed=frozenset(self.warmed),

@@ -54,6 +54,16 @@ async def test_slos_need_a_prometheus() -> None:
     assert "--prometheus-url" in messages["PrometheusNotConfigured"]
 
 
+async def test_a_name_that_no_prometheus_has_is_told_with_those_there_are() -> None:
+    named = spec(ERRORS).model_copy(update={"prometheus": "uk"})
+    (obstacle,) = await check(None, named, SCOPE, serving_for=SERVED_LONG, known=("default", "eu"))
+    assert (obstacle.condition, obstacle.reason) == ("MetricsReady", "PrometheusUnknown")
+    assert obstacle.message == "spec.prometheus: the operator knows no Prometheus named uk; it knows default, eu"
+    (obstacle,) = await check(None, spec(ERRORS), SCOPE, serving_for=SERVED_LONG, known=("eu", "us"))
+    assert obstacle.reason == "PrometheusNotConfigured"
+    assert "set spec.prometheus to one of eu, us" in obstacle.message
+
+
 async def test_prometheus_that_does_not_answer_is_named_once() -> None:
     source = FakeSource()
     source.down = True

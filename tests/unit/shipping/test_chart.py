@@ -3,7 +3,9 @@
 import json
 import subprocess
 from collections.abc import Iterator
+from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,12 +15,35 @@ from modelrollout import __version__
 from modelrollout.api.action import ActionKind
 from modelrollout.api.labels import ATTEMPT, COLOUR, NAME, VERSION
 from modelrollout.controller import guard, kinds
+from modelrollout.controller.alert_options import alerts_from
 from modelrollout.controller.main import main
+from modelrollout.controller.prometheus_options import prometheus_from
+from modelrollout.metrics.alerts import AlertLabels
 from testbed import gobuild
 from testbed.paths import CHART, REPOSITORY
 
 EVERYTHING: dict[str, Any] = {
-    "prometheus": {"url": "http://prometheus:9090"},
+    "prometheus": {
+        "url": "https://prometheus:9090",
+        "timeout": "5s",
+        "headers": {"X-Scope-OrgID": "ml|risk"},
+        "username": "operator",
+        **{f"{part}Secret": {"name": "prometheus", "key": f"{part}.txt"} for part in ("password", "ca", "cert", "key")},
+        "sources": [
+            {
+                "name": "eu",
+                "url": "https://eu",
+                "headers": {"X-Scope-OrgID": "eu"},
+                "bearerTokenSecret": {"name": "eu", "key": "token"},
+            }
+        ],
+    },
+    "alerts": {
+        "enabled": True,
+        "port": 9099,
+        "rolloutLabel": "model",
+        **{f"{part}Secret": {"name": "alerts", "key": part} for part in ("token", "cert", "key")},
+    },
     "watchNamespaces": ["ml", "risk"],
     "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
     "modelPodMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
@@ -119,6 +144,17 @@ def test_helm_finds_no_fault(values: Object) -> None:
     [
         ({"prometheusUrl": "http://p"}, "prometheusUrl"),
         ({"prometheus": {"url": "prometheus:9090"}}, "/prometheus/url"),
+        ({"prometheus": {"url": "http://me:secret@p"}}, "/prometheus/url"),
+        ({"prometheus": {"bearerTokenSecret": {"name": "p"}}}, "/prometheus/bearerTokenSecret"),
+        ({"prometheus": {"bearerTokenSecret": "t0ken"}}, "/prometheus/bearerTokenSecret"),
+        ({"prometheus": {"bearerToken": "t0ken"}}, "/prometheus"),
+        ({"prometheus": {"timeout": "fast"}}, "/prometheus/timeout"),
+        ({"prometheus": {"sources": [{"name": "eu"}]}}, "/prometheus/sources/0"),
+        ({"prometheus": {"sources": [{"name": "EU", "url": "http://p"}]}}, "/prometheus/sources/0/name"),
+        ({"prometheus": {"sources": [{"name": "eu", "url": "p"}]}}, "/prometheus/sources/0/url"),
+        ({"alerts": {"enabled": True}}, "alerts.tokenSecret"),
+        ({"alerts": {"rolloutLabel": "modelrollout.io/name"}}, "/alerts/rolloutLabel"),
+        ({"alerts": {"port": 80}}, "/alerts/port"),
         ({"replicaCount": 0}, "/replicaCount"),
         ({"watchNamespaces": "ml"}, "/watchNamespaces"),
         ({"watchNamespaces": ["ml", "ml"]}, "/watchNamespaces"),
@@ -225,15 +261,101 @@ def test_the_pod_fits_the_restricted_standard_and_writes_to_no_disk(values: Obje
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert "volumes" not in pod
+    assert all(mount["readOnly"] for mount in container.get("volumeMounts", ()))
+    assert {kind for volume in pod.get("volumes", ()) for kind in volume} <= {"name", "projected"}
+
+
+def mounted(objects: list[Object], folder: Path) -> list[str]:
+    """The arguments of the operator, with the files that it gets made below a folder as the kubelet mounts them."""
+    pod = pod_of(objects)["spec"]
+    (container,) = pod["containers"]
+    args = arguments(objects)
+    for mount in container.get("volumeMounts", ()):
+        (volume,) = (one for one in pod["volumes"] if one["name"] == mount["name"])
+        for kind, held in (item for one in volume["projected"]["sources"] for item in one.items()):
+            for item in held["items"]:
+                path = Path(f"{folder}{mount['mountPath']}") / item["path"]
+                path.parent.mkdir(parents=True, exist_ok=True)
+                content = f"{item['key']} of the Secret"
+                if kind == "configMap":
+                    content = named(objects, "ConfigMap", held["name"])["data"][item["key"]]
+                path.write_text(content.replace(mount["mountPath"], f"{folder}{mount['mountPath']}"))
+        args = [argument.replace(mount["mountPath"], f"{folder}{mount['mountPath']}") for argument in args]
+    return args
+
+
+def options_of(args: list[str]) -> Object:
+    return main.make_context("modelrollout-operator", args).params
 
 
 @pytest.mark.parametrize("values", [{}, EVERYTHING], ids=["defaults", "everything"])
-def test_the_operator_understands_the_arguments_it_is_given(values: Object) -> None:
-    options = main.make_context("modelrollout-operator", arguments(rendered(**values))).params
-    assert options["prometheus_url"] == values.get("prometheus", {}).get("url")
+def test_the_operator_understands_the_arguments_it_is_given(values: Object, tmp_path: Path) -> None:
+    options = options_of(mounted(rendered(**values), tmp_path))
     assert list(options["namespaces"]) == values.get("watchNamespaces", [])
     assert (options["log_format"], options["log_level"], options["metrics_port"]) == ("json", "info", 8080)
+    sources = prometheus_from(options)
+    if not values:
+        assert sources == ()
+        return
+    access, eu = sources
+    assert (access.url, access.timeout, access.headers) == (
+        "https://prometheus:9090",
+        timedelta(seconds=5),
+        {"X-Scope-OrgID": "ml|risk"},
+    )
+    assert access.username == "operator"
+    files = {"password": access.password_file, "ca": access.ca_file, "cert": access.cert_file, "key": access.key_file}
+    assert {part: path and path.read_text() for part, path in files.items()} == {
+        part: f"{part}.txt of the Secret" for part in files
+    }
+    assert (eu.name, eu.url, eu.headers) == ("eu", "https://eu", {"X-Scope-OrgID": "eu"})
+    assert eu.bearer_token_file is not None
+    assert eu.bearer_token_file.read_text() == "token of the Secret"
+
+
+def test_other_sources_are_read_by_pods_that_start_with_them() -> None:
+    def noted(url: str) -> Object:
+        annotations: Object = pod_of(rendered(prometheus={"sources": [{"name": "eu", "url": url}]}))["metadata"]
+        return annotations
+
+    assert noted("http://a") == noted("http://a")
+    assert noted("http://a") != noted("http://b")
+
+
+def test_alerts_are_taken_where_that_is_asked_for_with_a_token(tmp_path: Path) -> None:
+    assert alerts_from(options_of(mounted(rendered(), tmp_path))) is None
+    objects = rendered(**EVERYTHING)
+    alerts = alerts_from(options_of(mounted(objects, tmp_path)))
+    assert alerts is not None
+    assert (alerts.port, alerts.labels) == (9099, AlertLabels(namespace="namespace", rollout="model"))
+    files = (alerts.token_file, alerts.cert_file, alerts.key_file)
+    assert [path and path.read_text() for path in files] == [
+        f"{part} of the Secret" for part in ("token", "cert", "key")
+    ]
+
+
+def test_prometheus_finds_every_pod_to_push_alerts_to() -> None:
+    objects = rendered(**EVERYTHING)
+    service = named(objects, "Service", "modelrollout-alerts")
+    (container,) = pod_of(objects)["spec"]["containers"]
+    (port,) = (one for one in container["ports"] if one["name"] == "alerts")
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["ports"] == [{"name": "alerts", "port": 9099, "targetPort": "alerts"}]
+    assert port["containerPort"] == 9099
+    assert service["spec"]["selector"].items() <= pod_of(objects)["metadata"]["labels"].items()
+
+
+def test_a_token_is_mounted_and_never_an_argument(tmp_path: Path) -> None:
+    token = {"name": "prometheus", "key": "token"}
+    objects = rendered(prometheus={"url": "http://p", "bearerTokenSecret": token, "insecureSkipVerify": False})
+    (access,) = prometheus_from(options_of(mounted(objects, tmp_path)))
+    assert access.bearer_token_file is not None
+    assert access.bearer_token_file.read_text() == "token of the Secret"
+
+
+def test_whoever_answers_is_believed_only_where_that_is_asked_for() -> None:
+    objects = rendered(prometheus={"url": "https://p", "insecureSkipVerify": True})
+    assert "--prometheus-insecure-skip-verify" in arguments(objects)
 
 
 def test_probes_metrics_and_service_meet_at_one_port() -> None:
@@ -284,7 +406,8 @@ def test_replicas_agree_by_a_lease_that_they_may_write_and_no_other(values: Obje
 def test_selectors_find_the_pod() -> None:
     objects = rendered(**EVERYTHING)
     labels = pod_of(objects)["metadata"]["labels"].items()
-    (deployment,), (service,) = of_kind(objects, "Deployment"), of_kind(objects, "Service")
+    (deployment,) = of_kind(objects, "Deployment")
+    service = named(objects, "Service", "modelrollout-metrics")
     monitor = next(one for one in of_kind(objects, "PodMonitor") if one["metadata"]["name"] == "modelrollout")
     assert deployment["spec"]["selector"]["matchLabels"].items() <= labels
     assert service["spec"]["selector"].items() <= labels
