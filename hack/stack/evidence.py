@@ -67,6 +67,11 @@ def is_models_own(answer: Answer) -> bool:
     return dropped or (answer.status, answer.error) == _RAISED
 
 
+def not_the_candidates_own(answers: Iterable[Answer]) -> list[Answer]:
+    """Failed requests that have another reason than that the candidate's model raised."""
+    return [answer for answer in failed(answers) if answer.variant != "candidate" or not is_models_own(answer)]
+
+
 def share(window: Window, answers: Iterable[Answer]) -> Share:
     """What the candidate got in a window, as the gateway says who answered.
 

@@ -2,6 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,10 @@ class Bed(ABC):
     @abstractmethod
     def stop(self, component: str, *, grace: float = 0) -> None:
         """Stop a program, as a crash does it unless there is time for an orderly end."""
+
+    @abstractmethod
+    def hanging(self, component: str) -> AbstractContextManager[None]:
+        """As long as the context lasts, a program takes connections and answers nothing."""
 
     @abstractmethod
     def start_prometheus(self, config: str) -> str:

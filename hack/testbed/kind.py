@@ -5,6 +5,8 @@ Never run so far: it was written on a machine without Docker.
 
 import hashlib
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -131,6 +133,14 @@ class KindBed(Bed):
         if not grace:
             succeeds(*self._in_node, "pkill", "-KILL", "-x", _command(component))
         wait_until(lambda: not self._runs(component), what=f"end of {component}", timeout=max(60, grace))
+
+    @contextmanager
+    def hanging(self, component: str) -> Iterator[None]:
+        run(*self._in_node, "pkill", "-STOP", "-x", _command(component))
+        try:
+            yield
+        finally:
+            run(*self._in_node, "pkill", "-CONT", "-x", _command(component))
 
     def start_prometheus(self, config: str) -> str:
         raise BedError(f"the Prometheus of bed {self.name} has its own configuration; {len(config)} characters refused")

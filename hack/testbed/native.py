@@ -1,7 +1,9 @@
 """A bed of programs that run on this machine itself: every light one, and full ones where there is no Docker."""
 
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,6 +77,15 @@ class NativeBed(Bed):
 
     def stop(self, component: str, *, grace: float = 0) -> None:
         self.site.daemon(self._program(component).name).stop(grace=grace)
+
+    @contextmanager
+    def hanging(self, component: str) -> Iterator[None]:
+        daemon = self.site.daemon(self._program(component).name)
+        daemon.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            daemon.signal(signal.SIGCONT)
 
     def start_prometheus(self, config: str) -> str:
         monitoring.configure(self.site, config)

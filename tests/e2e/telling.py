@@ -38,11 +38,11 @@ def failing_version(serve: Serve) -> Story:
 
 
 @contextmanager
-def in_stage(stage: str, served: Served) -> Iterator[tuple[Served, Load]]:
-    """Version 1.1.0 on its way, with its traffic of this stage, and the load."""
+def in_stage(stage: str, served: Served, *, version: str = "1.1.0") -> Iterator[tuple[Served, Load]]:
+    """A version on its way, with its traffic of this stage, and the load."""
     with served as model:
         model.wait_serving("1.0.0")
         with model.load(rate=60, requests=20_000, seconds=240) as load:
-            model.roll_out("1.1.0")
-            model.wait_stage("1.1.0", stage)
+            model.roll_out(version)
+            model.wait_stage(version, stage)
             yield model, load

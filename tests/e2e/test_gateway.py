@@ -5,7 +5,7 @@ import pytest
 from e2e.telling import ERRORS_AT_GATEWAY as ERRORS
 from e2e.telling import Story, failing_version
 from stack import Serve
-from stack.evidence import ROUTING_TAKES, Window, by_version, describe, failed, is_models_own, share
+from stack.evidence import ROUTING_TAKES, Window, by_version, describe, failed, not_the_candidates_own, share
 from stack.served import status_of, steps
 
 
@@ -64,9 +64,8 @@ class TestFailingVersion:
         assert {window.weight for window in story.model.windows()} == {0, 10}
 
     def test_only_its_own_failures_reach_callers(self, story: Story) -> None:
-        failures = failed(story.answers)
-        others = [answer for answer in failures if answer.variant != "candidate" or not is_models_own(answer)]
-        assert failures
+        others = not_the_candidates_own(story.answers)
+        assert failed(story.answers)
         assert not others, describe(others)
 
     def test_gets_no_more_than_its_stage_declares_and_nothing_afterwards(self, story: Story) -> None:

@@ -2,9 +2,20 @@
 
 from functools import partial
 
+from kubernetes.client import V1Namespace
+
 from scenarios.story import ENDLESS, Story, canary
+from stack.history import NotReachedError, Object
+from stack.operator_process import eventually
 
 FIRST = ("AttemptStarted", "Promoted")
+END_OF_NAMESPACE = 300.0
+"""Seconds for what takes 25 when nothing else is told.
+
+The namespace controller comes 5 s after the deletion, half a grace period after it has found pods, and 5 to 8 s after
+it has found a finalizer; each time it lists and deletes kind by kind, in a hundred requests one behind the other. On
+two busy processors one such round alone was seen to take 47 s, and some namespaces took 150.
+"""
 
 
 def test_deleting_a_rollout_leaves_its_version_serving(story: Story) -> None:
@@ -78,4 +89,24 @@ def test_a_namespace_can_be_deleted_in_mid_stage(story: Story) -> None:
     story.begin(strategy=ENDLESS)
     story.apply("2.0.0")
     story.enters("canary-50")
-    story.bed.kubectl("delete", "namespace", story.namespace, "--timeout=120s")
+    story.pods.delete_namespace(story.namespace)
+    try:
+        eventually(lambda: not _namespace(story), "the end of the namespace", seconds=END_OF_NAMESPACE)
+    except NotReachedError as error:
+        raise NotReachedError(f"{error}\n{_remains(story)}") from None
+
+
+def _namespace(story: Story) -> list[V1Namespace]:
+    """The namespace of the story, if there is one."""
+    found: list[V1Namespace] = story.pods.list_namespace(field_selector=f"metadata.name={story.namespace}").items
+    return found
+
+
+def _remains(story: Story) -> str:
+    """What the namespace controller says that it waits for, and what is there now."""
+    found: list[Object] = story.client.sanitize_for_serialization(_namespace(story))
+    said = [one["message"] for namespace in found for one in namespace["status"].get("conditions", [])]
+    kinds = story.bed.kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name").split()
+    left = story.kubectl("get", ",".join(kinds), "--output=name").split()
+    rollout = story.kubectl("get", "mr", "--output=yaml", "--show-managed-fields=false")
+    return "\n".join([*said, f"there remain: {', '.join(left) or 'nothing'}", rollout])

@@ -1,4 +1,4 @@
-"""A validating admission webhook on loopback that says yes to everything, sooner or later."""
+"""A validating admission webhook on this machine that says yes to everything, sooner or later."""
 
 import base64
 import json
@@ -22,40 +22,42 @@ Takes = Callable[[int], float]
 
 
 class AdmissionWebhook:
-    """Asked by the API server about every write of one user in one namespace."""
+    """Asked by the API server of a bed about every write of one user in one namespace."""
 
-    def __init__(self, takes: Takes) -> None:
+    def __init__(self, bed: Bed, takes: Takes) -> None:
         self.calls = 0
         self.late = 0
         """Calls that it took longer to answer than the API server waits."""
+        self._bed = bed
         self._takes = takes
         self._lock = threading.Lock()
         self._authority = trustme.CA()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = ThreadingHTTPServer((bed.host_address, 0), self._handler())
         self._server.daemon_threads = True
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._authority.issue_cert("127.0.0.1").configure_cert(context)
+        self._authority.issue_cert(bed.host_address).configure_cert(context)
         # the handshake is left to the thread that reads: one that lingers must not keep others from being heard
         listening = self._server.socket
         self._server.socket = context.wrap_socket(listening, server_side=True, do_handshake_on_connect=False)
 
     @contextmanager
-    def asked(self, bed: Bed, *, namespace: str, user: str) -> Iterator[None]:
+    def asked(self, *, namespace: str, user: str) -> Iterator[None]:
         """Serve, and have the API server ask."""
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
         try:
-            bed.apply(json.dumps(self._configuration(namespace, user)))
+            self._bed.apply(json.dumps(self._configuration(namespace, user)))
             yield
         finally:
-            bed.kubectl("delete", "validatingwebhookconfiguration", namespace, "--ignore-not-found")
+            self._bed.kubectl("delete", "validatingwebhookconfiguration", namespace, "--ignore-not-found")
             self._server.shutdown()
             self._server.server_close()
 
     def _configuration(self, namespace: str, user: str) -> dict[str, Any]:
+        url = f"https://{self._bed.host_address}:{self._server.server_address[1]}/"
         authority = base64.b64encode(self._authority.cert_pem.bytes()).decode()
         webhook = {
             "name": "slow.example.com",
-            "clientConfig": {"url": f"https://127.0.0.1:{self._server.server_address[1]}/", "caBundle": authority},
+            "clientConfig": {"url": url, "caBundle": authority},
             "rules": [{"apiGroups": ["*"], "apiVersions": ["*"], "operations": ["*"], "resources": ["*/*"]}],
             "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
             "matchConditions": [{"name": "user", "expression": f"request.userInfo.username == '{user}'"}],

@@ -17,7 +17,14 @@ from modelrollout.api.status import ModelRolloutStatus, Phase
 from modelrollout.api.workload_ref import handed_over_to
 from modelrollout.controller.attempts import Attempts
 from modelrollout.controller.background import Background
-from modelrollout.controller.client import ApiError, ConflictError, KubeApi, NotFoundError, RefusedError
+from modelrollout.controller.client import (
+    ApiError,
+    ConflictError,
+    EndingNamespaceError,
+    KubeApi,
+    NotFoundError,
+    RefusedError,
+)
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import (
@@ -108,11 +115,18 @@ class Applier:
         self._writer = Writer(api, informers)
 
     async def carry_out(self, seen: Seen, effects: Sequence[Effect]) -> Outcome:
-        """Carry effects out until one fails; its error is in the outcome."""
+        """Carry effects out until one fails; its error is in the outcome.
+
+        What is deleted with its namespace is let go at the first sign of that: nothing done for it would last, and the
+        namespace waits for it.
+        """
         written = next((effect.status for effect in effects if isinstance(effect, WriteStatus)), None)
         outcome = Outcome(status=written or seen.snapshot.status, status_stands=written is None)
         for position, effect in enumerate(effects):
             outcome.error = await self._attempt(seen, effect, outcome)
+            if _goes_with_namespace(seen, outcome.error):
+                outcome.error = await self._attempt(seen, RemoveFinalizer(), outcome)
+                break
             if outcome.error:
                 await self._report_all_the_same(seen, effects[position + 1 :], outcome)
                 break
@@ -155,7 +169,8 @@ class Applier:
         try:
             wrote = await self._one(seen, effect, outcome)
         except RefusedError as error:
-            self._note_refusal(seen, effect, error, outcome)
+            if not _goes_with_namespace(seen, error):
+                self._note_refusal(seen, effect, error, outcome)
             return error
         except ApiError as error:
             return error
@@ -279,8 +294,8 @@ class Applier:
         """A report that is refused must not hold the deletion of the ModelRollout up."""
         try:
             await self._reports.write(seen.owner, effect)
-        except RefusedError:
-            if seen.snapshot.deleting:
+        except RefusedError as error:
+            if seen.snapshot.deleting and not isinstance(error, EndingNamespaceError):
                 return False
             raise
         return True
@@ -326,6 +341,10 @@ class Applier:
         except (ApiError, ValueError) as error:
             return str(error)
         return await warm_up.warm_up(targets, wanted) if targets else "no ready pod was found"
+
+
+def _goes_with_namespace(seen: Seen, error: ApiError | None) -> bool:
+    return seen.snapshot.deleting and isinstance(error, EndingNamespaceError)
 
 
 def _finalizers(seen: Seen) -> list[str]:

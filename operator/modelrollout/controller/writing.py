@@ -27,6 +27,7 @@ class Writer:
         """Write what is not there like that, in this order; true if that changed anything.
 
         Raises:
+            EndingNamespaceError: an object is gone, and its namespace is going.
             RefusedError: an object is somebody else's, or the API server does not take it.
             ApiError: it could not be written.
         """
@@ -62,9 +63,8 @@ class Writer:
         try:
             answer = await self._send(manifest, live)
         except RefusedError as error:
-            # At the end, what is not there needs no change, and must not be what holds the deletion up. In a namespace
-            # that is being deleted, what was there until now is not either.
-            if seen.snapshot.deleting and (live is None or isinstance(error, EndingNamespaceError)):
+            # At the end, what is not there needs no change, and must not be what holds the deletion up.
+            if seen.snapshot.deleting and live is None and not isinstance(error, EndingNamespaceError):
                 return False
             raise
         self._informers.learn(answer)

@@ -7,7 +7,7 @@ import pytest
 from modelrollout.api.labels import FINALIZER
 from modelrollout.api.slo import Verdict
 from modelrollout.controller.client import ApiError, EndingNamespaceError, NotFoundError, RefusedError
-from modelrollout.controller.kinds import HTTP_ROUTES, MODEL_ROLLOUTS, Key, kind_of
+from modelrollout.controller.kinds import HTTP_ROUTES, MODEL_ROLLOUTS, ROLLOUT_REPORTS, SERVICES, Key, Kind, kind_of
 from unit.controller.fake_cluster import GATEWAY_ROUTER, KEY, rollout
 from unit.controller.scene import SPEC, Scene
 
@@ -73,6 +73,28 @@ async def test_a_namespace_that_is_being_deleted_takes_the_rollout_with_it(scene
     scene.api.remove(MODEL_ROLLOUTS, KEY)
     scene.api.trouble = end_the_namespace
     await scene.operator.run_until(lambda: ("ModelRollout", KEY) not in scene.api.objects)
+
+
+@pytest.mark.parametrize("gone", [HTTP_ROUTES, SERVICES, ROLLOUT_REPORTS], ids=str)
+async def test_a_namespace_that_is_being_deleted_has_it_let_go_at_once(scene: Scene, gone: Kind) -> None:
+    """Whatever is the first to be gone, and although both versions still answer."""
+
+    def refuse_what_is_new(number: int, when: str) -> None:
+        verb, kind, name = scene.api.writes[-1].split()
+        if when == "before" and verb == "apply" and (kind, Key("ml", name)) not in scene.api.objects:
+            raise EndingNamespaceError("the namespace is being terminated")
+
+    await scene.reach_first_stage()
+    for name, key in [*scene.api.objects]:
+        if name == gone.kind:
+            scene.api.remove(gone, key)
+    scene.api.remove(MODEL_ROLLOUTS, KEY)
+    scene.api.trouble = refuse_what_is_new
+    await scene.operator.run_until(lambda: ("ModelRollout", KEY) not in scene.api.objects)
+    refused, let_go = scene.api.writes[-2:]
+    assert refused.startswith(f"apply {gone.kind} ")
+    assert let_go == "patch ModelRollout scorer"
+    assert "WriteRefused" not in await scene.operator.emitted()
 
 
 UNREADABLE = {**SPEC, "replicas": "many"}
