@@ -63,6 +63,10 @@ e2e: .venv/ready ## Test with real pods, a real model server, Envoy and Promethe
 bench: .venv/ready ## Measure from breach to route, and what an idle fleet costs
 	@$(PY) -m bench
 
+.PHONY: figures
+figures: .venv/ready ## Simulate how often healthy candidates are taken back, and how soon bad ones
+	@$(PY) -m figures
+
 .PHONY: generate
 generate: .venv/ready ## Write the CRDs, the references and Argo CD's settings anew
 	@$(PY) -m generate

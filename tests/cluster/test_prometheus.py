@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelrollout.api.slo import BuiltInMetric, Slo, Verdict
+from modelrollout.api.slo import Baseline, BuiltInMetric, Slo, Test, Verdict
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import Colour
+from modelrollout.api.status import Colour, SloStatus
 from modelrollout.metrics.access import Access
 from modelrollout.metrics.preflight import check
 from modelrollout.metrics.prometheus import Prometheus
@@ -32,14 +32,16 @@ from support.watched_model import (
     timed,
 )
 
-ERRORS = Slo(name="errors", metric=BuiltInMetric.ERROR_RATIO, limit="1%", min_samples=1)
-SLOW = Slo(name="slow", metric=BuiltInMetric.LATENCY, slower_than="250ms", limit="5%", min_samples=1)
+ERRORS = Slo(name="errors", metric=BuiltInMetric.ERROR_RATIO, limit="1%", min_samples=1, test=Test.PLAIN)
+SLOW = Slo(name="slow", metric=BuiltInMetric.LATENCY, slower_than="250ms", limit="5%", min_samples=1, test=Test.PLAIN)
+RELATIVE = Slo(name="relative", metric=BuiltInMetric.ERROR_RATIO, baseline=Baseline(), min_samples=1)
 
 
 _MOST = 20
 _ATTEMPTS = iter(range(1, _MOST + 1))
 TARGETS = {
     **{f"pod-{attempt}": pod_labels(attempt) for attempt in range(1, _MOST + 1)},
+    **{f"stable-{attempt}": pod_labels(attempt - 1, Colour.BLUE) for attempt in range(1, _MOST + 1)},
     "lost": {"namespace": "ml", "pod": "lost-green-5d8f7c6b9-abcde"},
     "down": pod_labels(0) | {"modelrollout_io_name": "down"},
     "llm": pod_labels(21) | {"modelrollout_io_name": "llm"},
@@ -102,6 +104,40 @@ async def test_first_errors_are_seen_at_once(server: PrometheusServer, exporter:
         assert (status.verdict, status.reason) == (Verdict.BREACH, "AboveLimit")
         exporter.add(f"pod-{attempt}", answered(500))
         assert (await listener.counts(ERRORS, 4, 101)).at > status.at
+
+
+async def test_both_versions_are_counted_and_compared(
+    server: PrometheusServer, exporter: Exporter, attempt: int
+) -> None:
+    """An incident that both suffer from is none of the candidate's; what it alone suffers from is."""
+    pods = candidate, stable = f"pod-{attempt}", f"stable-{attempt}"
+    for pod in pods:
+        exporter.set(pod, answered(200), 0)
+        exporter.set(pod, answered(500), 0)
+    since = await begin(server, exporter, attempt)
+    async with polling(server.url) as (poller, listener):
+        poller.watch(FRAUD, target(attempt, since, RELATIVE))
+        await listener.reason(RELATIVE, "NoTraffic")
+        for pod, requests, failures in ((candidate, 180, 20), (stable, 1800, 200)):
+            exporter.add(pod, answered(200), requests)
+            exporter.add(pod, answered(500), failures)
+        alike = await listener.until(RELATIVE, lambda status: _compared(status) == (20, 200, 200, 2000), "both counted")
+        assert (alike.verdict, alike.reason) == (Verdict.PASS, "NoWorse")
+        exporter.add(stable, answered(200), 2000)
+        exporter.add(candidate, answered(500), 100)
+        worse = await listener.reason(RELATIVE, "WorseThanStable")
+        assert worse.verdict is Verdict.BREACH
+        evidence = listener.latest[FRAUD].evidence["relative"]
+        assert (evidence.candidate.total, evidence.counted_to) == (0, since)  # no block is over
+    async with polling(server.url) as (poller, listener):
+        poller.watch(FRAUD, target(attempt, since, RELATIVE), [evidence])
+        again = await listener.reason(RELATIVE, "WorseThanStable")
+        assert again.comparison == worse.comparison
+
+
+def _compared(status: SloStatus) -> tuple[int, int, int, int] | None:
+    both = status.comparison
+    return (both.candidate.bad, both.candidate.total, both.stable.bad, both.stable.total) if both else None
 
 
 async def test_requests_before_the_stage_do_not_count(

@@ -21,7 +21,7 @@ GATEWAYS = "gateways"
 PATIENCE = 90.0
 """Seconds for something that takes a few when nothing else is told."""
 
-ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "10%", "consecutiveBreaches": 1}
+ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "10%", "test": "Plain", "consecutiveBreaches": 1}
 GATEWAY = {"gatewayAPI": {"parentRefs": [{"name": "public", "namespace": GATEWAYS}]}}
 REPLICAS: dict[str, Any] = {"replicas": {}}
 

@@ -135,8 +135,12 @@ def no_metric(metric: str, server: str, words: str) -> Bad:
     return Bad(f"{metric} of {server}", changes, words, "spec.slos")
 
 
+def counter(what: str, written: Object, words: str) -> Bad:
+    return Bad(what, {"spec.slos.0.counter": written, "spec.slos.0.metric": ABSENT}, words)
+
+
 def no_share(value: str) -> Bad:
-    words = "is a share of the requests, from 0% to under 100%, such as 0.5%"
+    words = "is a share of all, from 0% to under 100%, such as 0.5%"
     return Bad(f"limit of a metric is {value!r}", {"spec.slos.0.limit": value}, words)
 
 
@@ -443,9 +447,102 @@ SLOS = [
     Bad(
         "name of a Prometheus with a dot", {"spec.prometheus": "eu.west"}, "only lower-case letters, digits and hyphens"
     ),
-    Bad("SLO of nothing", {"spec.slos.0.metric": ABSENT}, "name one of metric and query", "spec.slos[0]"),
-    Bad("SLO of two things", {"spec.slos.0.query": {"value": "1"}}, "name one of metric and query", "spec.slos[0]"),
-    missing("spec.slos.0.limit"),
+    Bad("SLO of nothing", {"spec.slos.0.metric": ABSENT}, "name one of metric, counter and query", "spec.slos[0]"),
+    Bad(
+        "SLO of two things",
+        {"spec.slos.0.query": {"value": "1"}},
+        "name one of metric, counter and query",
+        "spec.slos[0]",
+    ),
+    Bad("nothing to hold an SLO against", {"spec.slos.0.limit": ABSENT}, "nothing says what is bad", "spec.slos[0]"),
+    Bad("baseline of a query", {"spec.slos.2.baseline": {}}, "baseline compares counts"),
+    Bad(
+        "baseline in both directions",
+        {"spec.slos.0.baseline": {"maxIncrease": "5%", "maxDecrease": "5%"}},
+        "counts are worse in one direction only",
+    ),
+    Bad(
+        "less of what is bad",
+        {"spec.slos.0.baseline": {"maxDecrease": "5%"}},
+        "maxDecrease is for what is good",
+        "spec.slos[0].baseline.maxDecrease",
+    ),
+    Bad(
+        "increase without a per cent sign",
+        {"spec.slos.0.baseline": {"maxIncrease": "0.5"}},
+        "must be a share such as 25%",
+        "spec.slos[0].baseline.maxIncrease",
+    ),
+    Bad(
+        "Plain beside stable",
+        {"spec.slos.0.test": "Plain", "spec.slos.0.baseline": {}},
+        "only Sequential compares with stable",
+    ),
+    Bad(
+        "decrease without a per cent sign",
+        {"spec.slos.0.baseline": {"maxDecrease": "0.5"}},
+        "must be a share from 0% to under 100%",
+        "spec.slos[0].baseline.maxDecrease",
+    ),
+    Bad("test of a query", {"spec.slos.2.test": "Plain"}, "test is for counts: remove it here"),
+    outside("spec.slos.0.test", "Bayes", "Sequential", "Plain"),
+    outside("spec.slos.0.onBreach", "Email", "Revert", "Hold", "Notify"),
+    outside("spec.slos.0.sharedIncident", "Revert", "Hold", "Ignore"),
+    *(
+        Bad(
+            f"{less} without a limit",
+            {f"spec.slos.0.{less}": "0.1%", "spec.slos.0.limit": ABSENT, "spec.slos.0.baseline": {}},
+            f"{less} is less than a limit: set limit as well",
+        )
+        for less in ("target", "warning")
+    ),
+    Bad("warning above the limit", {"spec.slos.0.warning": "99%"}, "warning must not be above limit"),
+    Bad("target above the limit", {"spec.slos.0.target": "99%"}, "target must not be above limit"),
+    Bad(
+        "target above the warning",
+        {"spec.slos.0.target": "0.2%", "spec.slos.0.warning": "0.1%"},
+        "must not be above warning",
+    ),
+    *(
+        counter(*one)
+        for one in (
+            (
+                "a counter of bad and good ones",
+                {"bad": "a_total", "good": "b_total", "total": "c_total"},
+                "name one of bad and good",
+            ),
+            ("a counter of neither", {"total": "c_total"}, "name one of bad and good"),
+        )
+    ),
+    Bad(
+        "a counter of good ones without a baseline",
+        {
+            "spec.slos.0.counter": {"good": "a_total", "total": "b_total"},
+            "spec.slos.0.metric": ABSENT,
+            "spec.slos.0.limit": ABSENT,
+            "spec.slos.0.baseline": {},
+        },
+        "set baseline.maxDecrease",
+        "spec.slos[0].counter.good",
+    ),
+    Bad(
+        "a limit for good ones",
+        {
+            "spec.slos.0.limit": "1%",
+            "spec.slos.0.counter": {"good": "a_total", "total": "b_total"},
+            "spec.slos.0.metric": ABSENT,
+            "spec.slos.0.baseline": {"maxDecrease": "5%"},
+        },
+        "limit is for what is bad",
+    ),
+    below("spec.slos.0.totalBreaches", 0),
+    Bad("no stage to judge in", {"spec.slos.0.stages": []}, "should have at least 1 items"),
+    Bad(
+        "proof without a baseline",
+        {f"{STEP}.require": {"proof": True}},
+        "proof is of not being worse than stable",
+        "spec.strategy.canary",
+    ),
     Bad("SLO without a name", {"spec.slos.0.name": ABSENT}, "Required value", applied='omits all key fields ["name"]'),
     Bad("name of an SLO in words", {"spec.slos.0.name": "Error Ratio"}, "only lower-case letters, digits and hyphens"),
     repeated("spec.slos", [{"name": "errors", "metric": "error-ratio", "limit": "1%"}] * 2),
@@ -489,6 +586,15 @@ SLOS = [
         "spec.slos",
     ),
     Bad(
+        "time per token from the gateway",
+        {
+            "spec.server": "vllm",
+            "spec.slos.1": first_token("Gateway") | {"metric": "time-per-output-token"},
+        },
+        "the gateway does not tell time-per-output-token",
+        "spec.slos",
+    ),
+    Bad(
         "time to the first token without a server",
         {"spec.server": ABSENT, "spec.slos.1": first_token()},
         "name sglang or triton or vllm as spec.server",
@@ -510,7 +616,7 @@ SLOS = [
     Bad("unknown variable", {"spec.slos.2.query.value": 'x{c="$canary"}'}, "only these are filled in: $namespace,"),
     Bad("longer variable", {"spec.slos.2.query.value": 'x{c="$candidate2"}'}, "correct the others"),
     Bad("unknown variable in braces", {"spec.slos.2.query.value": 'x{c="${canary}"}'}, "correct the others"),
-    Bad("samples of a query", {"spec.slos.2.minSamples": 20}, "minSamples belongs to metric: remove it here"),
+    Bad("samples of a query", {"spec.slos.2.minSamples": 20}, "minSamples is for counts: remove it here"),
     Bad("revertAfter without Hold", {"spec.slos.0.revertAfter": "1h"}, "belongs to onBreach Hold"),
     Bad(
         "revertAfter of a breach that reverts",

@@ -11,8 +11,9 @@ from modelrollout.api.status import Colour, SloStatus
 from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Readings
 from modelrollout.metrics.access import Access
-from modelrollout.metrics.poller import Key, Poller, Target
+from modelrollout.metrics.poller import Poller
 from modelrollout.metrics.prometheus import Prometheus, Value
+from modelrollout.metrics.watched import Key, Target
 from support.prometheus_server import Exporter, PrometheusServer
 
 PATIENCE = 30
@@ -47,7 +48,15 @@ def timed(suffix: str, edge: str = "") -> str:
 
 
 def target(attempt: int, since: datetime, *slos: Slo, server: ServerKind | None = ServerKind.MLSERVER) -> Target:
-    watch = Watch(attempt=attempt, stage=0, stable=Colour.BLUE, candidate=Colour.GREEN, since=since)
+    watch = Watch(
+        attempt=attempt,
+        stage=0,
+        stable=Colour.BLUE,
+        candidate=Colour.GREEN,
+        since=since,
+        stable_attempt=attempt - 1,
+        stable_since=since,
+    )
     return Target(watch=watch, slos=slos, server=server)
 
 

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from modelrollout.api.base import ApiModel, Text
+from modelrollout.api.evidence import Comparison
 from modelrollout.api.slo import Verdict
 
 MOST_ACTIONS = 64
@@ -74,6 +75,9 @@ class Evidence(ApiModel):
         description="What was asked of Prometheus: a built-in metric by name, or the query."
     )
     window: Annotated[str, Field(max_length=63)] = Field(description="How far back requests counted.")
+    comparison: Comparison | None = Field(
+        description="What the counts of the whole attempt were evidence of, beside stable's.", default=None
+    )
 
 
 class TimelineEntry(ApiModel):

@@ -44,6 +44,16 @@ Number = Annotated[
 ]
 """A number such as `0.3`, or a share such as `0.1%` (which is 0.001)."""
 
+Share = Annotated[
+    str, worded(SHARE_PATTERN, "must be a share from 0% to under 100%, such as 25%, in quotes", max_length=32)
+]
+"""A share such as `25%`."""
+
+Increase = Annotated[
+    str, worded(r"^[0-9]{1,4}([.][0-9]{1,15})?%$", "must be a share such as 25% or 150%, in quotes", max_length=32)
+]
+"""By how much something may be more, such as `25%`."""
+
 Weight = Annotated[int, Field(ge=1, le=100)]
 """Per cent of the requests that a step gives to the candidate."""
 

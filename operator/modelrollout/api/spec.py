@@ -201,6 +201,17 @@ def _requires_what_is_there(stages: str) -> dict[str, str]:
     )
 
 
+def _proves_what_is_compared(stages: str) -> dict[str, str]:
+    preset, _, field = stages.partition(".")
+    there = f"has(self.strategy) && has(self.strategy.{preset})" + (f" && has(self.strategy.{stages})" if field else "")
+    return rule(
+        f"!({there}) || !self.strategy.{stages}.exists(one, has(one.require) && has(one.require.proof) && "
+        "one.require.proof) || (has(self.slos) && self.slos.exists(slo, has(slo.baseline)))",
+        "proof is of not being worse than stable: give an SLO a baseline, or remove require.proof",
+        f".strategy.{preset}",
+    )
+
+
 _IS_STABLE_HEADER = (
     "cohort.header.lowerAscii() == self.traffic.gatewayAPI.stableHeader.header.lowerAscii() && "
     "cohort.value == self.traffic.gatewayAPI.stableHeader.value"
@@ -243,6 +254,7 @@ _SPEC_RULES = rules(
     *_cohort_rules("ring.rings", "match"),
     *_cohort_rules("stages", "traffic.match"),
     *(_requires_what_is_there(stages) for stages in _STAGE_LISTS),
+    *(_proves_what_is_compared(stages) for stages in _STAGE_LISTS),
     rule(
         f"!has(self.bake) || !has(self.bake.slos) || {_slos_are_there('self.bake.slos')}",
         "bake.slos names an SLO that is not in spec.slos: add it there, or correct the name",

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from modelrollout.api.attempt import MOST_ACTIONS, MOST_CONSENTS, ActionRecord, AttemptRecord, Consent, Word
 from modelrollout.api.base import ApiModel, Text, listed_by
+from modelrollout.api.evidence import Comparison, SloEvidence
 from modelrollout.api.slo import Verdict
 from modelrollout.api.traffic import MOST_COHORTS, HeaderMatch
 
@@ -174,7 +175,11 @@ class SloStatus(ApiModel):
     value: float | None = Field(description="The value judged.", default=None)
     limit: float | None = Field(description="The limit it was held against.", default=None)
     samples: int | None = Field(description="Requests counted in the window.", default=None)
+    comparison: Comparison | None = Field(
+        description="What the counts of the whole attempt are evidence of, beside stable's.", default=None
+    )
     breaches: int = Field(description="Breaches in a row.", default=0)
+    total_breaches: int = Field(description="Breaches in this stage, in a row or not.", default=0)
     breached_since: datetime | None = Field(description="When the first of them was seen.", default=None)
     at: datetime = Field(description="Time of the newest sample behind it, or of the look when there was none.")
 
@@ -274,6 +279,12 @@ class ModelRolloutStatus(ApiModel):
     )
     slos: list[SloStatus] = Field(
         description="What each SLO said last in this stage.",
+        default_factory=list,
+        max_length=16,
+        json_schema_extra=listed_by("name"),
+    )
+    evidence: list[SloEvidence] = Field(
+        description="Where the sequential tests of each SLO stand in this attempt, for an operator that starts anew.",
         default_factory=list,
         max_length=16,
         json_schema_extra=listed_by("name"),

@@ -48,6 +48,7 @@ class Planned:
             "holdSeconds": stage.hold.total_seconds(),
             "deadlineSeconds": stage.deadline.total_seconds() if stage.deadline else None,
             "onDeadline": stage.on_deadline,
+            "proof": stage.proof,
             "requiredSlos": None if stage.required_slos is None else list(stage.required_slos),
             "approvals": [approval.to_wire() for approval in stage.approvals],
             "checklist": list(stage.checklist),
@@ -103,6 +104,8 @@ def _conditions(stage: Stage) -> Iterator[str]:
         yield f"undecided after {written(stage.deadline)}: {stage.on_deadline}"
     if stage.required_slos is not None:
         yield f"requires {', '.join(stage.required_slos) or 'no SLO'}"
+    if stage.proof:
+        yield "requires proof"
 
 
 def _consents(stage: Stage) -> Iterator[str]:

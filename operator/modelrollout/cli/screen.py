@@ -11,7 +11,7 @@ from rich.text import Text
 
 from modelrollout.api.attempt import Word
 from modelrollout.api.rollout import ModelRollout
-from modelrollout.api.slo import Verdict
+from modelrollout.api.slo import Slo, Verdict
 from modelrollout.api.status import ColourStatus, SloStatus
 from modelrollout.cli.outlook import (
     Mark,
@@ -175,7 +175,7 @@ def _slos(rollout: ModelRollout) -> Iterator[RenderableType]:
     if not rollout.status.slos:
         return
     table = _columns("SLO", "VERDICT", "VALUE", "LIMIT", "SAMPLES", "REASON", "")
-    limits = {slo.name: slo.limit for slo in rollout.spec.slos}
+    limits = {slo.name: _bound(slo) for slo in rollout.spec.slos}
     for slo in rollout.status.slos:
         in_a_row = f" {slo.breaches}x" if slo.breaches > 1 else ""
         table.add_row(
@@ -188,6 +188,14 @@ def _slos(rollout: ModelRollout) -> Iterator[RenderableType]:
             Text("" if slo.verdict is Verdict.PASS else slo.message),
         )
     yield Padding(table, (1, 0, 0, 0))
+
+
+def _bound(slo: Slo) -> str:
+    """What it is held against."""
+    if slo.baseline is None:
+        return slo.limit or ""
+    relative = f"stable {100 * (slo.baseline.tolerated - 1):+.3g}%"
+    return f"{slo.limit}, {relative}" if slo.limit else relative
 
 
 def _value(slo: SloStatus, limit: str) -> str:

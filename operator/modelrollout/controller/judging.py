@@ -1,13 +1,14 @@
 """The judge as the controller uses it: a poller for each Prometheus, and a look at queries and metrics beforehand."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 from time import perf_counter
 from typing import TypeVar
 
+from modelrollout.api.evidence import SloEvidence
 from modelrollout.api.owner import Rollout
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import ModelRolloutStatus
@@ -18,9 +19,10 @@ from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Obstacle, Readings
 from modelrollout.metrics import preflight
 from modelrollout.metrics.access import DEFAULT
-from modelrollout.metrics.poller import Poller, Target
+from modelrollout.metrics.poller import Poller
 from modelrollout.metrics.prometheus import Matrix, Single, Source, Trouble, Unavailable
 from modelrollout.metrics.queries import Scope
+from modelrollout.metrics.watched import Target
 
 T = TypeVar("T")
 
@@ -87,12 +89,12 @@ class _Desk:
     heard_at: datetime
     watched: set[Key] = field(default_factory=set)
 
-    def take(self, key: Key, target: Target, now: datetime) -> None:
+    def take(self, key: Key, target: Target, written: Sequence[SloEvidence], now: datetime) -> None:
         """Look at a rollout from now on."""
         if not self.watched:
             self.heard_at = now
         self.watched.add(key)
-        self.poller.watch(key, target)
+        self.poller.watch(key, target, written)
 
     def leave(self, key: Key) -> None:
         """Look at a rollout no more; no matter if nobody did."""
@@ -143,7 +145,7 @@ class Judging:
         source = self._sources.get(_wanted(rollout.spec))
         return await preflight.check(source, rollout.spec, scope, serving_for=serving_for, known=tuple(self._sources))
 
-    def watch(self, rollout: Rollout, watch: Watch) -> None:
+    def watch(self, rollout: Rollout, watch: Watch, written: Sequence[SloEvidence] = ()) -> None:
         """See `reconcile.Judge`."""
         key, spec = Key(rollout.namespace, rollout.name), rollout.spec
         chosen = self._desks.get(_wanted(spec), self._desks[_NOWHERE])
@@ -151,7 +153,8 @@ class Judging:
             if desk is not chosen or not spec.slos:
                 desk.leave(key)
         if spec.slos:
-            chosen.take(key, Target(watch=watch, slos=tuple(spec.slos), server=spec.server), self._now())
+            judged = tuple(slo for slo in spec.slos if slo.applies_in(watch.name))
+            chosen.take(key, Target(watch=watch, slos=judged, server=spec.server), written, self._now())
 
     def unwatch(self, key: Key) -> None:
         """See `reconcile.Judge`."""

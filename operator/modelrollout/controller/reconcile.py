@@ -1,11 +1,12 @@
 """One look at one rollout: observe, decide, apply, and when to come back."""
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 from time import perf_counter
 from typing import Protocol
 
+from modelrollout.api.evidence import SloEvidence
 from modelrollout.api.labels import FINALIZER
 from modelrollout.api.owner import Rollout
 from modelrollout.api.status import ModelRolloutStatus, Phase
@@ -37,8 +38,11 @@ Preflight = Callable[[Rollout, ModelRolloutStatus], Awaitable[tuple[Obstacle, ..
 class Judge(Protocol):
     """Looks at the SLOs of what it is told to watch, and posts readings."""
 
-    def watch(self, rollout: Rollout, watch: Watch) -> None:
-        """Look at the SLOs of this stage from now on, and no longer at those of another."""
+    def watch(self, rollout: Rollout, watch: Watch, written: Sequence[SloEvidence]) -> None:
+        """Look at the SLOs of this stage from now on, and no longer at those of another.
+
+        Who has counted nothing of the attempt yet goes on from the evidence that was `written`.
+        """
 
     def unwatch(self, key: Key) -> None:
         """Look at this rollout no longer."""
@@ -114,7 +118,7 @@ class Reconciler:
         self._metrics.note_phase(seen.key, status.phase)
         self._time_revert(seen, status, outcome)
         if decision.watch:
-            self._judge.watch(seen.owner, decision.watch)
+            self._judge.watch(seen.owner, decision.watch, status.evidence)
         else:
             self._judge.unwatch(seen.key)
             self._readings.forget(seen.key)

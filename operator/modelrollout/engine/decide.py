@@ -13,7 +13,7 @@ from modelrollout.engine.handing_over import hand_over, note
 from modelrollout.engine.history import with_history
 from modelrollout.engine.idle import idle
 from modelrollout.engine.move import Move, serving_colour
-from modelrollout.engine.preparing import preparing, unreachable_obstacle
+from modelrollout.engine.preparing import preparing, unknown_stage_obstacle, unreachable_obstacle
 from modelrollout.engine.progressing import progressing
 from modelrollout.engine.records import recorded, reports, reports_noted
 from modelrollout.engine.reverting import reverting
@@ -134,8 +134,8 @@ def _first(*moments: datetime | None) -> datetime | None:
 
 def _with_own_obstacles(snapshot: Snapshot) -> Snapshot:
     """What the engine itself can see to be in the way comes first: no look outside is needed for it."""
-    own = unreachable_obstacle(snapshot)
-    return replace(snapshot, obstacles=(own, *snapshot.obstacles)) if own else snapshot
+    own = tuple(filter(None, (unreachable_obstacle(snapshot), unknown_stage_obstacle(snapshot))))
+    return replace(snapshot, obstacles=(*own, *snapshot.obstacles)) if own else snapshot
 
 
 def _watch(status: ModelRolloutStatus) -> Watch | None:
@@ -150,4 +150,8 @@ def _watch(status: ModelRolloutStatus) -> Watch | None:
         stable=stable.colour,
         candidate=candidate.colour,
         since=step.entered_at,
+        stable_attempt=stable.attempt,
+        stable_since=stable.since,
+        name=status.stage.name if status.stage else "",
+        comparable=not (status.stage and status.stage.match),
     )

@@ -196,6 +196,13 @@ class Watch:
     stable: Colour
     candidate: Colour
     since: datetime
+    stable_attempt: int
+    stable_since: datetime
+    """When stable began to serve: its past, which tells how much its rates vary, goes back to there."""
+    name: str = ""
+    """Of the stage; empty on the way back."""
+    comparable: bool = True
+    """Whether the same kind of requests goes to both: those of a cohort are others than everybody's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from modelrollout.engine.reasons import Reason
 from modelrollout.engine.room import pods_trouble, spare, usable_room
 from modelrollout.engine.sizing import first_replicas, may_begin
 from modelrollout.engine.snapshot import Obstacle, Snapshot
-from modelrollout.engine.stages import next_stage, serving_stage, unreachable_stages
+from modelrollout.engine.stages import expand, next_stage, serving_stage, unknown_stages, unreachable_stages
 from modelrollout.engine.transitions import enter_stage, promote, revert
 from modelrollout.engine.wanted import wanted
 
@@ -118,6 +118,17 @@ def unreachable_obstacle(snapshot: Snapshot) -> Obstacle | None:
         message=f"{names}: with {snapshot.spec.replicas} replicas the reachable weights are {weights}; "
         "raise spec.replicas, change the steps, set traffic.replicas.unreachable to Skip, or use traffic.gatewayAPI",
     )
+
+
+def unknown_stage_obstacle(snapshot: Snapshot) -> Obstacle | None:
+    """An SLO that is to be judged in a stage that there is not."""
+    unknown = unknown_stages(snapshot.spec)
+    if not unknown:
+        return None
+    named = ", ".join(f"{stage} (slo {slo})" for slo, stage in unknown)
+    there = ", ".join(stage.name for stage in expand(snapshot.spec))
+    message = f"there is no stage {named}; the stages are {there}: correct slos[].stages"
+    return Obstacle(condition="MetricsReady", reason=Reason.STAGE_NOT_FOUND, message=message)
 
 
 def _come_up(snapshot: Snapshot, candidate: ColourStatus, pods: int, now: datetime) -> Move:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from modelrollout.api.slo import OnBreach, Verdict
+from modelrollout.api.slo import ABOVE_WARNING, OnBreach, Verdict
 from modelrollout.api.status import ColourStatus, SloStatus, StageStatus
 from modelrollout.api.strategy import OnDeadline
 from modelrollout.engine.alerts import harmful_alert, told_of
@@ -36,7 +36,7 @@ from modelrollout.engine.move import (
 from modelrollout.engine.preparing import blocked_by, pods_overdue, supersede
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.room import pods_trouble, usable_room
-from modelrollout.engine.slos import fold, harmful, held, not_passing, with_verdicts
+from modelrollout.engine.slos import acting, fold, harmful, held, not_passing, with_verdicts
 from modelrollout.engine.snapshot import Snapshot
 from modelrollout.engine.stages import Stage, expand, next_stage, serving_stage
 from modelrollout.engine.transitions import back_to_preparing, enter_stage, promote, revert
@@ -80,7 +80,7 @@ def progressing(snapshot: Snapshot, candidate: ColourStatus, at: StageStatus, no
     if stage is None:
         return back_to_preparing(snapshot, f"Stage {at.name} is no longer in the strategy: the first stage again", now)
     slos = fold(snapshot, now) if stage.has_requests else []
-    seen = with_verdicts(with_status(snapshot, stage=here), slos)
+    seen = with_verdicts(with_status(snapshot, stage=here), slos, now)
     trial = _Trial(snapshot=seen, candidate=candidate, at=here, stage=stage, slos=slos, now=now)
     move = _harm(trial) or _pass_over(trial) or _arrive(trial) or _leave(trial)
     return replace(move, events=_first_breaches(snapshot, slos) + move.events)
@@ -96,9 +96,11 @@ def _find(snapshot: Snapshot, at: StageStatus) -> tuple[StageStatus, Stage | Non
 
 
 def _first_breaches(snapshot: Snapshot, slos: list[SloStatus]) -> tuple[Emit, ...]:
-    """People hear of the first breach in a row, before enough of them take the candidate back."""
+    """People hear of the first breach in a row, before enough of them take the candidate back, and of warnings."""
     before = {slo.name: slo.breaches for slo in snapshot.status.slos}
     fresh = [slo for slo in slos if slo.breaches == 1 and before.get(slo.name, 0) == 0]
+    warned = {slo.name for slo in snapshot.status.slos if slo.reason == ABOVE_WARNING}
+    fresh += [slo for slo in slos if slo.reason == ABOVE_WARNING and slo.name not in warned]
     return tuple(warning(slo.reason, f"SLO {slo.name}: {slo.message}") for slo in fresh)
 
 
@@ -219,14 +221,26 @@ def _held_back(trial: _Trial) -> Waiting | None:
 
 def _undecided(trial: _Trial) -> Waiting | None:
     """What keeps the candidate from going on after the hold, if anything does."""
-    open_slos = [slo for slo in not_passing(trial.slos) if _is_required(trial.stage, slo)]
-    return _unready(trial) or _wait_for_slos(trial, open_slos)
+    open_slos = [slo for slo in not_passing(trial.snapshot.spec.slos, trial.slos) if _is_required(trial.stage, slo)]
+    return _unready(trial) or _wait_for_slos(trial, open_slos) or _unproven(trial)
+
+
+def _unproven(trial: _Trial) -> Waiting | None:
+    """Where the stage asks for proof: SLOs of which it is not shown yet that the candidate is not twice as bad."""
+    compared = {slo.name for slo in trial.snapshot.spec.slos if slo.baseline and not slo.dry_run}
+    required = [slo for slo in trial.slos if slo.name in compared and _is_required(trial.stage, slo)]
+    unproven = [slo.name for slo in required if not (slo.comparison and slo.comparison.proven)]
+    if not trial.stage.proof or not unproven:
+        return None
+    message = f"stage {trial.stage.name} waits for proof that the candidate is not twice as bad: {', '.join(unproven)}"
+    return Waiting(reason=Reason.NOT_PROVEN, message=message)
 
 
 def _no_way_on(trial: _Trial) -> Waiting | None:
     """What no person can pass over: a broken route, missing pods, or an SLO that is breached and takes back for it."""
-    reverts = {slo.name for slo in trial.snapshot.spec.slos if slo.on_breach is OnBreach.REVERT}
-    breached = [slo for slo in trial.slos if slo.verdict is Verdict.BREACH and slo.name in reverts]
+    specs = trial.snapshot.spec.slos
+    reverts = {slo.name for slo in specs if slo.on_breach is OnBreach.REVERT}
+    breached = [slo for slo in acting(specs, trial.slos) if slo.verdict is Verdict.BREACH and slo.name in reverts]
     return _unready(trial) or _wait_for_slos(trial, breached)
 
 
@@ -289,7 +303,7 @@ def _overdue(trial: _Trial, waiting: Waiting) -> Move:
 
 def _may_rise(trial: _Trial) -> bool:
     """No deadline policy passes over missing pods, a broken route or an SLO that is breached right now."""
-    breach = any(slo.verdict is Verdict.BREACH for slo in trial.slos)
+    breach = any(slo.verdict is Verdict.BREACH for slo in acting(trial.snapshot.spec.slos, trial.slos))
     return trial.has_its_pods and not trial.snapshot.obstacles and not breach
 
 

@@ -44,6 +44,8 @@ class Reason(StrEnum):
     WAITING_FOR_TRAFFIC = "WaitingForTraffic"
     HOLDING = "Holding"
     UNDECIDED = "Undecided"
+    NOT_PROVEN = "NotProven"
+    STAGE_NOT_FOUND = "StageNotFound"
     NOT_LOOKED_AT = "NotLookedAt"
     UNDECIDED_AT_DEADLINE = "UndecidedAtDeadline"
     DRAINING = "Draining"

@@ -158,9 +158,16 @@ def _said(slo: SloStatus, spec: Slo) -> Evidence:
         value=slo.value,
         limit=slo.limit,
         samples=slo.samples,
-        asked=(spec.query.value if spec.query else str(spec.metric))[:256],
+        asked=_asked(spec)[:256],
         window=spec.window,
+        comparison=slo.comparison,
     )
+
+
+def _asked(spec: Slo) -> str:
+    if spec.query:
+        return spec.query.value
+    return f"{spec.counter.bad or spec.counter.good} of {spec.counter.total}" if spec.counter else str(spec.metric)
 
 
 def _noted(record: AttemptRecord, entries: list[TimelineEntry]) -> AttemptRecord:

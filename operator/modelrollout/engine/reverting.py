@@ -58,7 +58,7 @@ def _step_by_step(snapshot: Snapshot, candidate: ColourStatus, step: WayBackStat
     if not answering_pods(snapshot, snapshot.status.stable):
         return _keep_serving(snapshot, candidate, now)
     slos = fold(snapshot, now)
-    snapshot = with_verdicts(snapshot, slos)
+    snapshot = with_verdicts(snapshot, slos, now)
     worst = harmful(snapshot.spec.slos, slos, now)
     alert = harmful_alert(snapshot, candidate, now)
     message = f"Version {candidate.version} goes back at once"

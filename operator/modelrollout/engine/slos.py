@@ -3,12 +3,13 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
+from modelrollout.api.evidence import SloEvidence
 from modelrollout.api.quantities import parse_duration
-from modelrollout.api.slo import OnBreach, Slo, Verdict
+from modelrollout.api.slo import EVERY_REQUEST_FAILS, OnBreach, Slo, Verdict
 from modelrollout.api.status import ModelRolloutStatus, SloStatus
 from modelrollout.engine.move import evolve, with_status
 from modelrollout.engine.reasons import Reason
-from modelrollout.engine.snapshot import Snapshot
+from modelrollout.engine.snapshot import Readings, Snapshot
 
 MAX_READING_AGE = timedelta(seconds=15)
 """A look longer ago says nothing: whoever looks may be hanging, and silence is not health."""
@@ -22,10 +23,12 @@ _GRAVITY = [Verdict.BREACH, Verdict.INCONCLUSIVE, Verdict.PASS]
 
 
 def fold(snapshot: Snapshot, now: datetime) -> list[SloStatus]:
-    """What every SLO of the spec says now, breaches in a row counted, in the order of the spec."""
+    """What every SLO of the spec that is judged here says now, breaches counted, in the order of the spec."""
     before = {slo.name: slo for slo in snapshot.status.slos}
     read = _fresh_readings(snapshot, now)
-    return [_count(slo, before.get(slo.name), read.get(slo.name), now) for slo in snapshot.spec.slos]
+    stage = snapshot.status.stage.name if snapshot.status.stage else ""
+    judged = [slo for slo in snapshot.spec.slos if slo.applies_in(stage)]
+    return [_count(slo, before.get(slo.name), read.get(slo.name), now) for slo in judged]
 
 
 def judged_stage(status: ModelRolloutStatus) -> int | None:
@@ -38,14 +41,21 @@ def judged_stage(status: ModelRolloutStatus) -> int | None:
     return status.stage.index if status.stage and status.stage.has_requests else None
 
 
-def with_verdicts(snapshot: Snapshot, current: list[SloStatus]) -> Snapshot:
+def with_verdicts(snapshot: Snapshot, current: list[SloStatus], now: datetime) -> Snapshot:
     """The same moment with what the SLOs say in the status.
 
     An entry stays as it is written where nothing changed but a value that was written a moment ago.
     """
     written = {slo.name: slo for slo in snapshot.status.slos}
     slos = [_written_or_new(written.get(slo.name), slo) for slo in current]
-    return with_status(snapshot, slos=slos, verdict=gravest(slos))
+    verdict = gravest(acting(snapshot.spec.slos, slos))
+    return with_status(snapshot, slos=slos, verdict=verdict, evidence=_evidence(snapshot, now))
+
+
+def acting(spec_slos: Iterable[Slo], current: Iterable[SloStatus]) -> list[SloStatus]:
+    """Without those that only tell."""
+    told_only = {slo.name for slo in spec_slos if slo.dry_run or slo.on_breach is OnBreach.NOTIFY}
+    return [slo for slo in current if slo.name not in told_only]
 
 
 def harmful(spec_slos: Iterable[Slo], current: Iterable[SloStatus], now: datetime) -> SloStatus | None:
@@ -66,9 +76,17 @@ def held(spec_slos: Iterable[Slo], current: Iterable[SloStatus]) -> tuple[SloSta
 
 
 def _breached(spec_slos: Iterable[Slo], current: Iterable[SloStatus]) -> list[tuple[Slo, SloStatus]]:
-    """SLOs that were breached as often in a row as it takes."""
+    """SLOs that were breached as often as it takes."""
     specs = {slo.name: slo for slo in spec_slos}
-    return [(specs[slo.name], slo) for slo in current if slo.breaches >= specs[slo.name].consecutive_breaches]
+    counted = ((specs[slo.name], slo) for slo in acting(specs.values(), current))
+    return [(spec, slo) for spec, slo in counted if _is_enough(spec, slo)]
+
+
+def _is_enough(spec: Slo, slo: SloStatus) -> bool:
+    if slo.breaches and slo.reason == EVERY_REQUEST_FAILS:
+        return True
+    in_all = spec.total_breaches is not None and slo.total_breaches >= spec.total_breaches
+    return in_all or slo.breaches >= spec.breaches_needed
 
 
 def _takes_back_at(spec: Slo, slo: SloStatus, now: datetime) -> datetime:
@@ -80,9 +98,9 @@ def _takes_back_at(spec: Slo, slo: SloStatus, now: datetime) -> datetime:
     return slo.breached_since + parse_duration(spec.revert_after)
 
 
-def not_passing(current: Iterable[SloStatus]) -> list[SloStatus]:
-    """SLOs that do not pass."""
-    return [slo for slo in current if slo.verdict is not Verdict.PASS]
+def not_passing(spec_slos: Iterable[Slo], current: Iterable[SloStatus]) -> list[SloStatus]:
+    """SLOs that do not pass, and matter."""
+    return [slo for slo in acting(spec_slos, current) if slo.verdict is not Verdict.PASS]
 
 
 def gravest(current: Iterable[SloStatus]) -> str:
@@ -92,18 +110,30 @@ def gravest(current: Iterable[SloStatus]) -> str:
 
 
 def _fresh_readings(snapshot: Snapshot, now: datetime) -> dict[str, SloStatus]:
-    """Readings of this very stage of this attempt that are not too old."""
+    readings = _fresh(snapshot, now)
+    return dict(readings.by_slo) if readings else {}
+
+
+def _evidence(snapshot: Snapshot, now: datetime) -> list[SloEvidence]:
+    """Where the sequential tests stand, once a block more is over: it is written as rarely as that."""
+    readings, written = _fresh(snapshot, now), {one.name: one for one in snapshot.status.evidence}
+    told = readings.evidence if readings else {}
+    newest = [told.get(slo.name) or written.get(slo.name) for slo in snapshot.spec.slos]
+    return [one for one in newest if one is not None]
+
+
+def _fresh(snapshot: Snapshot, now: datetime) -> Readings | None:
+    """Readings of this very stage of this attempt, unless they are too old."""
     readings, status = snapshot.readings, snapshot.status
     if readings is None or now - readings.looked_at > MAX_READING_AGE:
-        return {}
+        return None
     attempt = status.candidate.attempt if status.candidate else None
-    if (readings.attempt, readings.stage) != (attempt, judged_stage(status)):
-        return {}
-    return dict(readings.by_slo)
+    return readings if (readings.attempt, readings.stage) == (attempt, judged_stage(status)) else None
 
 
 def _count(slo: Slo, before: SloStatus | None, reading: SloStatus | None, now: datetime) -> SloStatus:
     breaches, since = (before.breaches, before.breached_since) if before else (0, None)
+    in_all = before.total_breaches if before else 0
     if reading is None:
         return SloStatus(
             name=slo.name,
@@ -111,19 +141,20 @@ def _count(slo: Slo, before: SloStatus | None, reading: SloStatus | None, now: d
             reason=Reason.NOT_LOOKED_AT,
             message="no fresh look at this SLO; waiting for the next poll of Prometheus",
             breaches=breaches,
+            total_breaches=in_all,
             breached_since=since,
             at=before.at if before else now,
         )
     if reading.verdict is Verdict.PASS:
         breaches, since = 0, None
     elif reading.verdict is Verdict.BREACH and _is_new_evidence(before, reading):
-        breaches, since = breaches + 1, since or reading.at
-    return evolve(reading, breaches=breaches, breached_since=since)
+        breaches, in_all, since = breaches + 1, in_all + 1, since or reading.at
+    return evolve(reading, breaches=breaches, total_breaches=in_all, breached_since=since)
 
 
 def _is_new_evidence(before: SloStatus | None, reading: SloStatus) -> bool:
     """The same scrape looked at twice is one breach."""
-    return before is None or before.breaches == 0 or reading.at > before.at
+    return before is None or before.total_breaches == 0 or reading.at > before.at
 
 
 def _written_or_new(written: SloStatus | None, current: SloStatus) -> SloStatus:

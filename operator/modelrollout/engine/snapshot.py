@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from modelrollout.api.action import RolloutActionSpec
+from modelrollout.api.evidence import SloEvidence
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, SloStatus
 from modelrollout.api.traffic import HeaderMatch
@@ -110,6 +111,8 @@ class Readings:
     stage: int
     looked_at: datetime
     by_slo: Mapping[str, SloStatus]
+    evidence: Mapping[str, SloEvidence] = field(default_factory=dict)
+    """By SLO: where its sequential tests stand."""
 
 
 @dataclass(frozen=True, kw_only=True)

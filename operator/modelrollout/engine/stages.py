@@ -36,6 +36,8 @@ class Stage:
     """When it may begin; None: at any time."""
     required_slos: tuple[str, ...] | None = None
     """Names of the SLOs that must pass before it is left; None: all."""
+    proof: bool = False
+    """Whether the candidate must be proven not to be twice as bad as stable before it is left."""
     approvals: tuple[Approval, ...] = ()
     """Who has to say yes before it is left."""
     checklist: tuple[str, ...] = ()
@@ -82,6 +84,12 @@ def unreachable_stages(spec: ModelRolloutSpec, room: int | None = None) -> list[
     return [stage for stage in expand(spec) if not is_reachable(spec, stage.weight, room)]
 
 
+def unknown_stages(spec: ModelRolloutSpec) -> list[tuple[str, str]]:
+    """Stages that SLOs name and that there are not, each with the name of the SLO."""
+    there = {stage.name for stage in expand(spec)}
+    return [(slo.name, stage) for slo in spec.slos for stage in slo.stages or [] if stage not in there]
+
+
 def _strategy(strategy: Strategy) -> tuple[Stage, ...]:
     if strategy.blue_green:
         return _blue_green(strategy.blue_green)
@@ -124,6 +132,7 @@ def _stage(name: str, weight: int, timed: Timed) -> Stage:
         on_deadline=timed.on_deadline,
         window=timed.window,
         required_slos=_names(required.slos),
+        proof=required.proof,
         approvals=tuple(required.approvals),
         checklist=tuple(required.checklist),
     )

@@ -63,6 +63,7 @@ def start_attempt(snapshot: Snapshot, now: datetime, *, promoting: bool = False)
         candidate=candidate,
         previous=None,
         stage=None,
+        evidence=[],
         left_at=None,
         promoting=promoting,
         consents=[],

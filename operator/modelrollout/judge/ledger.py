@@ -13,6 +13,7 @@ errors look: clients create the series of an error code with the first error. A 
 Answers may overlap, so that late samples are not lost; a sample is counted once however often it is seen.
 """
 
+import math
 from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Collection, Hashable, Iterable, Sequence
@@ -179,17 +180,26 @@ class Ledger:
                 for tally in step.tallies:
                     self._increments[tally].append(increment)
 
-    def total(self, tally: str, *, after: float, since: float) -> float:
-        """What was counted by scrapes later than `after` and began no earlier than `since`.
+    def total(self, tally: str, *, after: float, since: float, until: float = math.inf) -> float:
+        """What was counted by scrapes later than `after`, not later than `until`, and began no earlier than `since`.
 
-        The two bounds differ on purpose. `after` is the moving edge of a window. `since` is the start of a stage: what
-        happened around it is left out until a scrape has drawn the line, because the warm-up was there too.
+        The bounds differ on purpose. `after` and `until` are edges of a window or a block. `since` is the start of a
+        stage: what happened around it is left out until a scrape has drawn the line, because the warm-up was there too.
         """
         return sum(
             increment.amount
             for increment in self._increments[tally]
-            if increment.end > after and increment.begin >= since
+            if after < increment.end <= until and increment.begin >= since
         )
+
+    def binned(self, tally: str, edges: Sequence[float]) -> list[float]:
+        """What was counted by scrapes between each two of these moments and not at the earlier one, ascending."""
+        sums = [0.0] * (len(edges) - 1)
+        for increment in self._increments[tally]:
+            place = bisect_left(edges, increment.end) - 1
+            if 0 <= place < len(sums):
+                sums[place] += increment.amount
+        return sums
 
     def coverage(self, now: float) -> Coverage:
         """How well the targets were scraped up to now."""

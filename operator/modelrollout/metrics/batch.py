@@ -16,6 +16,9 @@ _log = logging.getLogger(__name__)
 BASE = 60.0
 """Seconds that the first question goes back beyond the window: what a series was before is what it counts from."""
 
+LONGEST_REACH = 1200.0
+"""Seconds that the first question goes back at most: an operator that was away for longer counts from then on."""
+
 _PROMPT = 3.0
 _LATE = 15.0
 """Seconds between the time of a sample and its showing up: of nearly all, and of all at the usual scrape time-out."""
@@ -51,6 +54,8 @@ class Feed:
     """Start of the stage: what comes before does not count."""
     window: float
     """Seconds that the longest window of its SLOs goes back."""
+    counts_from: float = math.inf
+    """From when on somebody counts who has not counted yet: the first question goes back to there, if it can."""
     ledger: Ledger = field(default_factory=Ledger)
     looked_at: float | None = None
     """When it was last asked for with success."""
@@ -71,7 +76,7 @@ class Feed:
         """Seconds that the next question has to go back; clocks that were set back do not make it negative."""
         window = max(0.0, min(self.window, now - self.since))
         if self.looked_at is None:
-            return window + BASE
+            return max(window, min(now - self.counts_from, LONGEST_REACH)) + BASE
         sweeps = now // _SWEEP != self.looked_at // _SWEEP  # at the same times for all, who share a question
         overlap = _LATE if sweeps else _PROMPT
         return max(0.0, min(window, now - self.looked_at)) + overlap
@@ -80,7 +85,7 @@ class Feed:
         """Book the part of an answer, given at `now`, that is about this arm."""
         if scrapes := self._scrapes(answer):
             self.ledger.absorb(scrapes)
-            self.ledger.forget(now - self.window)
+            self.ledger.forget(min(now - self.window, self.counts_from))
             self.news = True
         self.news |= self.trouble is not None or self.looked_at is None
         self.looked_at, self.trouble = now, None
@@ -114,6 +119,11 @@ class Feed:
         heartbeat = name == UP or name in self.template.heartbeats
         target = _target(labels, self.template.attribution.restarts_by)
         return _Known(target=target, tallies=counted if counted or heartbeat else None)
+
+
+def past(feed: Feed, *, minutes: int) -> str:
+    """A question for what the series of a feed have been, minute by minute."""
+    return f"{_instant_selector([feed])}[{minutes}m:1m]"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +161,10 @@ def absorb(question: Question, answer: Matrix | Trouble, *, now: float) -> None:
 
 
 def _selector(feeds: Sequence[Feed], now: float) -> str:
+    return f"{_instant_selector(feeds)}[{math.ceil(max(feed.reach(now) for feed in feeds))}s]"
+
+
+def _instant_selector(feeds: Sequence[Feed]) -> str:
     """The empty alternative of `le` is for the series that have no such label."""
     kinds = {(feed.template.name, feed.wanted): feed.template for feed in feeds}
     names = {name for (_, wanted), template in kinds.items() for name in template.series_names(wanted)}
@@ -159,8 +173,7 @@ def _selector(feeds: Sequence[Feed], now: float) -> str:
     if edges := {re.escape(edge) for (_, wanted), template in kinds.items() for edge in template.edge_labels(wanted)}:
         alternatives = "|".join(sorted(edges)).replace("\\", "\\\\")  # once for the expression, once for the string
         matchers.append(f'le=~"|{alternatives}"')
-    reach = math.ceil(max(feed.reach(now) for feed in feeds))
-    return f"{{{','.join(matchers)}}}[{reach}s]"
+    return f"{{{','.join(matchers)}}}"
 
 
 def _target(labels: Mapping[str, str], restarts_by: Sequence[str]) -> str:

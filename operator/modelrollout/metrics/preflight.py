@@ -29,6 +29,7 @@ from modelrollout.metrics.templates import (
     Template,
     is_of_server,
     load,
+    of_counter,
     template_for,
 )
 
@@ -80,6 +81,7 @@ async def check(
         *(_check_query(source, slo, scope) for slo in spec.slos if slo.query),
         _check_server(source, of_server, spec.server, scope, settled),
         _check_gateway(source, of_gateway, scope, settled),
+        _check_counters(source, spec),
     )
     found = [one for look in looks for one in look]
     unavailable = next((one for one in found if isinstance(one, Unavailable)), None)
@@ -93,7 +95,35 @@ def _offline(spec: ModelRolloutSpec, scope: Scope) -> list[Obstacle]:
     found = [
         _off_the_edges(slo, template_for(slo, spec.server)) for slo in spec.slos if slo.metric and _knows(slo, spec)
     ]
-    return [*(obstacle for obstacle in found if obstacle), *_unparsable(spec, scope)]
+    return [*(obstacle for obstacle in found if obstacle), *_unparsable(spec, scope), *_bad_counters(spec)]
+
+
+def _bad_counters(spec: ModelRolloutSpec) -> list[Obstacle]:
+    """Selectors of counters that do not parse."""
+    found = []
+    for slo in spec.slos:
+        if slo.counter:
+            try:
+                of_counter(slo.counter)
+            except ValueError as error:
+                found.append(_obstacle(ObstacleReason.QUERY_INVALID, f'slo "{slo.name}": {error}'))
+    return found
+
+
+async def _check_counters(source: Source, spec: ModelRolloutSpec) -> list[Finding]:
+    """Whether the user's own counters parse and exist; one that has never counted anything may not be there yet."""
+    bad = _bad_counters(spec)
+    counters = [slo for slo in spec.slos if slo.counter]
+    if bad or not counters:
+        return [*bad]
+    looks = await asyncio.gather(*(_check_names(source, slo, _total_of(slo)) for slo in counters))
+    return list(looks)
+
+
+def _total_of(slo: Slo) -> list[str]:
+    """The series that a counter of the user's takes all from."""
+    meters = of_counter(slo.counter).meters if slo.counter else []
+    return [name for meter in meters for name in meter.proof]
 
 
 def _without_source(spec: ModelRolloutSpec, known: Collection[str]) -> Obstacle:
@@ -154,12 +184,12 @@ async def _ask_query(source: Source, slo: Slo, scope: Scope) -> Finding:
         case ManySeries(count):
             return _invalid(slo, scope, f"it yields {count} series where one is wanted; aggregate them")
         case NoData():
-            return await _check_names(source, slo, scope)
+            return await _check_names(source, slo, basis(_filled(slo, scope)).names)
     newest = await newest_sample(source, basis(_filled(slo, scope)))
     return _invalid(slo, scope, newest.message) if isinstance(newest, QueryError) else None
 
 
-async def _check_names(source: Source, slo: Slo, scope: Scope) -> Obstacle | None:
+async def _check_names(source: Source, slo: Slo, names: Sequence[str]) -> Obstacle | None:
     """A query that yields nothing may only lack traffic, unless it asks for metrics that exist nowhere.
 
     Not everything that speaks Prometheus's API can tell what exists; nothing is wrong with the query then.
@@ -167,7 +197,7 @@ async def _check_names(source: Source, slo: Slo, scope: Scope) -> Obstacle | Non
     known = await source.names()
     if not isinstance(known, frozenset):
         return None
-    for name in basis(_filled(slo, scope)).names:
+    for name in names:
         if not _is_known(name, known):
             message = f'slo "{slo.name}": Prometheus knows no metric named {name}{await _nearest(name, known)}'
             return _obstacle(ObstacleReason.METRIC_NOT_FOUND, message)

@@ -1,21 +1,44 @@
-"""From a ledger to the verdict of a built-in metric."""
+"""From the ledgers of both versions to what an SLO that counts is judged by."""
 
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime
 
+from modelrollout.api.evidence import Counted
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.slo import Slo
 from modelrollout.api.status import SloStatus
-from modelrollout.judge.thresholds import Counts, VerdictReason, judge_counts, undecided
+from modelrollout.judge.evidence import Pair
+from modelrollout.judge.thresholds import Counts, VerdictReason, undecided
 from modelrollout.metrics.batch import Feed
 from modelrollout.metrics.exposed import NotFound
-from modelrollout.metrics.meters import Histogram, Meter
+from modelrollout.metrics.meters import Histogram
 from modelrollout.metrics.prometheus import QueryError, Trouble, Unavailable
 from modelrollout.metrics.templates import ATTEMPT_LABEL, COLOUR_LABEL, NAME_LABEL, OneLabel, Template
 
 
-def read(slo: Slo, feed: Feed, now: datetime) -> SloStatus:
-    """What an SLO with a built-in metric says by what its feed has so far."""
+@dataclass(frozen=True, kw_only=True)
+class Arms:
+    """What one template says of the candidate and of stable."""
+
+    candidate: Feed
+    stable: Feed
+
+    @property
+    def has_news(self) -> bool:
+        """Whether either has something that was not told yet."""
+        return self.candidate.news or self.stable.news
+
+    @property
+    def looked_at(self) -> float | None:
+        """When both were last asked for with success; None before that."""
+        ours, theirs = self.candidate.looked_at, self.stable.looked_at
+        return None if ours is None or theirs is None else min(ours, theirs)
+
+
+def unreadable(slo: Slo, feed: Feed, now: datetime) -> SloStatus | None:
+    """What an SLO says while its feed has nothing that can be judged; None when it has."""
     match feed.trouble:
         case Unavailable(message):
             return undecided(slo, VerdictReason.PROMETHEUS_UNAVAILABLE, message, at=now)
@@ -29,10 +52,7 @@ def read(slo: Slo, feed: Feed, now: datetime) -> SloStatus:
         return undecided(slo, VerdictReason.NOT_ON_BUCKET_EDGE, message, at=now)
     if feed.looked_at is None:
         return undecided(slo, VerdictReason.PENDING, "not looked at yet", at=now)
-    coverage = feed.ledger.coverage(now.timestamp())
-    if not coverage.known:
-        return _absent(slo, feed, now)
-    return judge_counts(slo, _counts(slo, meter, feed, now), coverage, now=now)
+    return None if feed.ledger.coverage(now.timestamp()).known else _absent(slo, feed, now)
 
 
 def unknown_server(slo: Slo, unfound: NotFound | Trouble | None, now: datetime) -> SloStatus:
@@ -45,6 +65,22 @@ def unknown_server(slo: Slo, unfound: NotFound | Trouble | None, now: datetime) 
         case QueryError(message):
             return undecided(slo, VerdictReason.QUERY_ERROR, message, at=now)
     return undecided(slo, VerdictReason.PENDING, "not known yet which server it is", at=now)
+
+
+def counts(slo: Slo, arms: Arms, now: datetime) -> Counts:
+    """What was counted in the window of an SLO."""
+    window = parse_duration(slo.window)
+    span = min(window, now - datetime.fromtimestamp(arms.candidate.since, tz=now.tzinfo))
+    bad, total = _bad_of_all(slo, arms.candidate, after=now - window)
+    return Counts(bad=bad, total=total, span=span, stable=_counted(slo, arms.stable, after=now - window))
+
+
+def between(slo: Slo, arms: Arms, after: datetime, until: datetime) -> Pair:
+    """What scrapes later than the first moment and not later than the second have counted in the stage."""
+    return Pair(
+        candidate=_counted(slo, arms.candidate, after=after, until=until),
+        stable=_counted(slo, arms.stable, after=after, until=until),
+    )
 
 
 def off_the_edges(slo: Slo, histogram: Histogram, edges: Iterable[float]) -> str:
@@ -70,15 +106,22 @@ def _lacks_the_bucket(slo: Slo, histogram: Histogram, feed: Feed) -> bool:
     return histogram.within(edge) not in feed.seen if shown else edge not in histogram.edges
 
 
-def _counts(slo: Slo, meter: Meter, feed: Feed, now: datetime) -> Counts:
-    window = parse_duration(slo.window)
+def _counted(slo: Slo, feed: Feed, *, after: datetime, until: datetime | None = None) -> Counted:
+    """In whole ones. Counters are read one after the other: one may have a request already that another has not."""
+    bad, total = _bad_of_all(slo, feed, after=after, until=until)
+    if not (math.isfinite(bad) and math.isfinite(total)):
+        return Counted()
+    return Counted(bad=round(min(max(bad, 0.0), total)), total=round(total))
+
+
+def _bad_of_all(slo: Slo, feed: Feed, *, after: datetime, until: datetime | None = None) -> tuple[float, float]:
+    end = math.inf if until is None else until.timestamp()
 
     def total(tally: str) -> float:
-        return feed.ledger.total(tally, after=(now - window).timestamp(), since=feed.since)
+        return feed.ledger.total(tally, after=after.timestamp(), until=end, since=feed.since)
 
-    bad, of_all = meter.bad_of_all(slo, total)
-    span = min(window, now - datetime.fromtimestamp(feed.since, tz=now.tzinfo))
-    return Counts(bad=bad, total=of_all, span=span)
+    meter = feed.template.meter(slo, feed.seen)
+    return meter.bad_of_all(slo, total) if meter else (0.0, 0.0)
 
 
 def _absent(slo: Slo, feed: Feed, now: datetime) -> SloStatus:

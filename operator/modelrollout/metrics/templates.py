@@ -7,16 +7,20 @@ from functools import cache, cached_property
 from importlib.resources import files
 from typing import Annotated, Literal
 
+import promql_parser
 import yaml
 from pydantic import Field, model_validator
 
 from modelrollout.api import labels
 from modelrollout.api.slo import BuiltInMetric, MetricSource, Slo
+from modelrollout.api.slo import Counter as UserCounter
 from modelrollout.api.spec import ServerKind
 from modelrollout.api.status import Colour
-from modelrollout.metrics.meters import Data, Meter, Ratio
+from modelrollout.metrics.meters import Counter, Data, Meter, Ratio
 
 UP = "up"
+_POSITIVE = (promql_parser.MatchOp.Equal, promql_parser.MatchOp.Re)
+_REGEX = (promql_parser.MatchOp.Re, promql_parser.MatchOp.NotRe)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +175,7 @@ class Template(Data):
         return frozenset().union(*(meter.tallies(series) for meter in self.meters))
 
     def _meters_of(self, slo: Slo) -> tuple[Meter, ...]:
-        return self.metrics.get(slo.metric, ()) if slo.metric else ()
+        return self.metrics.get(slo.metric or BuiltInMetric.ERROR_RATIO, ())
 
 
 @cache
@@ -181,11 +185,40 @@ def load(name: str) -> Template:
     return Template.model_validate(yaml.safe_load(text))
 
 
+@cache
+def of_counter(counter: UserCounter) -> Template:
+    """Counters of the pods that a user names; raises ValueError when a selector does not parse."""
+    some = counter.bad or counter.good or ""
+    ratio = Ratio(requests=(_selected(counter.total),), failed=(_selected(some),))
+    return Template(
+        name=f"{some} of {counter.total}",
+        attribution=PodLabels(by="podLabels"),
+        metrics={BuiltInMetric.ERROR_RATIO: (ratio,)},
+    )
+
+
+def _selected(selector: str) -> Counter:
+    parsed = promql_parser.parse(selector)
+    if not isinstance(parsed, promql_parser.VectorSelector) or parsed.offset or parsed.at or not parsed.name:
+        raise ValueError(f'{selector} is no selector such as alerts_total{{action="dismiss"}}')
+    where: dict[str, str] = {}
+    unless: dict[str, str] = {}
+    for one in parsed.matchers.matchers:
+        pattern = one.value if one.op in _REGEX else re.escape(one.value)
+        (where if one.op in _POSITIVE else unless)[one.name] = pattern
+    return Counter(series=parsed.name, where=where, unless=unless)
+
+
 def is_of_server(slo: Slo, server: ServerKind | None) -> bool:
     """Whether a built-in metric is read from the server and not from the gateway."""
     return server is not None and slo.source is not MetricSource.GATEWAY
 
 
 def template_for(slo: Slo, server: ServerKind | None) -> Template:
-    """The template that a built-in metric is read by: that of the server when there is one, else of the gateway."""
+    """The template that counts are read by: that of the server when there is one, else of the gateway.
+
+    Counters of the user's own are those of the pods, and make a template of their own.
+    """
+    if slo.counter:
+        return of_counter(slo.counter)
     return load(server.value if server and is_of_server(slo, server) else "envoy-gateway")

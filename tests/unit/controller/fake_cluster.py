@@ -7,10 +7,11 @@ controllers that make pods ready and accept routes.
 import asyncio
 import copy
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+from modelrollout.api.evidence import SloEvidence
 from modelrollout.api.labels import MANAGED_BY
 from modelrollout.api.objects import Live, Manifest
 from modelrollout.api.owner import Rollout
@@ -249,7 +250,7 @@ class NoJudge:
     def __init__(self) -> None:
         self.watched: dict[Key, Watch] = {}
 
-    def watch(self, rollout: Rollout, watch: Watch) -> None:
+    def watch(self, rollout: Rollout, watch: Watch, written: Sequence[SloEvidence]) -> None:  # noqa: ARG002
         self.watched[Key(rollout.namespace, rollout.name)] = watch
 
     def unwatch(self, key: Key) -> None:

@@ -24,7 +24,9 @@ from modelrollout.metrics.access import LONGEST_TIMEOUT, Access
 from modelrollout.metrics.prometheus import Matrix, Prometheus, Single, Source, Trouble, Unavailable, Value
 from unit.controller.fake_cluster import KEY, START, Clock, rollout
 
-WATCH = Watch(attempt=1, stage=0, stable=Colour.BLUE, candidate=Colour.GREEN, since=START)
+WATCH = Watch(
+    attempt=1, stage=0, stable=Colour.BLUE, candidate=Colour.GREEN, since=START, stable_attempt=0, stable_since=START
+)
 SLOS = [{"name": "drift", "query": {"value": "drift"}, "limit": "0.3"}]
 
 

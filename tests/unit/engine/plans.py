@@ -38,7 +38,13 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
     preset = draw(st.sampled_from(["canary", "blueGreen", "ring", "stages"]))
     router = draw(st.sampled_from([GATEWAY, GATEWAY, BY_PODS, BY_PODS, _SMALL]))
     let_in = draw(st.lists(st.sampled_from(COHORTS), min_size=1, max_size=2)) if router is GATEWAY else []
-    slo = {"name": "errors", "metric": "error-ratio", "limit": "1%", "consecutiveBreaches": draw(st.integers(1, 3))}
+    slo = {
+        "name": "errors",
+        "metric": "error-ratio",
+        "limit": "1%",
+        "test": draw(st.sampled_from(["Plain", "Sequential"])),
+        "consecutiveBreaches": draw(st.integers(1, 3)),
+    }
     slo |= draw(st.sampled_from([{}, {"onBreach": "Hold"}, {"onBreach": "Hold", "revertAfter": "5m"}]))
     return {
         "replicas": draw(st.integers(1, 6)),

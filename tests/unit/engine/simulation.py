@@ -51,7 +51,7 @@ def make_spec(version: str = "1.0.0", **changes: Any) -> ModelRolloutSpec:
         "template": {"spec": {"containers": [{"name": "server", "image": "server:1"}]}},
         "traffic": GATEWAY,
         "strategy": {"canary": {"steps": [{"weight": w, "hold": "1m"} for w in (10, 50, 100)]}},
-        "slos": [{"name": "errors", "metric": "error-ratio", "limit": "1%", "consecutiveBreaches": 2}],
+        "slos": [{"name": "errors", "metric": "error-ratio", "limit": "1%", "test": "Plain", "consecutiveBreaches": 2}],
     }
     return ModelRolloutSpec.model_validate(wire | changes)
 

@@ -9,7 +9,7 @@ from modelrollout.api.status import ConditionStatus
 from unit.engine.simulation import World, make_spec
 from unit.engine.worlds import MINUTE, applied, condition, in_stage
 
-ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "1%", "consecutiveBreaches": 2}
+ERRORS = {"name": "errors", "metric": "error-ratio", "limit": "1%", "test": "Plain", "consecutiveBreaches": 2}
 
 
 def scaled_down(verdict: Verdict = Verdict.PASS, *, slo: dict[str, Any] | None = None, **first: Any) -> World:

@@ -6,18 +6,20 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelrollout.api.slo import BuiltInMetric, Query, Slo, Verdict
+from modelrollout.api.slo import BuiltInMetric, Query, Slo, Test, Verdict
 from modelrollout.api.spec import ServerKind
 from modelrollout.api.status import Colour
 from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Readings
-from modelrollout.metrics.poller import Key, Poller, Target
+from modelrollout.metrics.poller import Poller
 from modelrollout.metrics.prometheus import RawSeries, Single, Value
+from modelrollout.metrics.watched import Key, Target
 from unit.metrics.fake_source import FakeSource
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FRAUD: Key = ("ml", "fraud")
 ERRORS = Slo(name="errors", metric=BuiltInMetric.ERROR_RATIO, limit="1%", min_samples=1)
+PLAIN = ERRORS.model_copy(update={"test": Test.PLAIN})
 SLOW = Slo(name="slow", metric=BuiltInMetric.LATENCY, slower_than="250ms", limit="1%", min_samples=1)
 DRIFT = Slo(name="drift", query=Query(value="max(drift)"), limit="0.3")
 
@@ -70,7 +72,15 @@ async def bench() -> AsyncIterator[Bench]:
 
 
 def target(*slos: Slo, attempt: int = 3, stage: int = 0, since: datetime = START) -> Target:
-    watch = Watch(attempt=attempt, stage=stage, stable=Colour.BLUE, candidate=Colour.GREEN, since=since)
+    watch = Watch(
+        attempt=attempt,
+        stage=stage,
+        stable=Colour.BLUE,
+        candidate=Colour.GREEN,
+        since=since,
+        stable_attempt=attempt - 1,
+        stable_since=since,
+    )
     return Target(watch=watch, slos=slos, server=ServerKind.MLSERVER)
 
 
@@ -111,9 +121,9 @@ async def test_rollouts_without_slos_cost_no_question_and_are_told_of(bench: Ben
 async def test_many_rollouts_share_a_question(bench: Bench) -> None:
     for number in range(50):
         bench.poller.watch(("ml", f"rollout-{number}"), target(ERRORS, SLOW))
-    first, second, *_ = await bench.polls(4)
-    assert all(f"rollout-{number}" in first for number in range(50))
-    assert first.partition("[")[0] == second.partition("[")[0]
+    asked = [question.partition("[")[0] for question in await bench.polls(6)]
+    assert all(f"rollout-{number}" in question for question in asked for number in range(50))
+    assert set(asked[:2]) == set(asked[2:4]) == set(asked[4:6])  # one for the pods of each colour
     await bench.until(lambda: len({key for key, _ in bench.told}) == 50, "all of them told")
 
 
@@ -126,17 +136,17 @@ async def test_a_verdict_on_counts(bench: Bench) -> None:
     assert (key, readings.attempt, readings.stage, readings.looked_at) == (FRAUD, 3, 0, bench.now)
     errors = readings.by_slo["errors"]
     assert (errors.verdict, errors.samples, errors.at) == (Verdict.BREACH, 200, START + timedelta(seconds=30))
-    assert errors.message == "10 of 200 requests failed (5.00%), limit 1%, last 31s"
+    assert errors.message.startswith("10 of 200 requests failed (5.00%), limit 1%, last 31s; evidence of harm 192, ")
 
 
 async def test_the_next_stage_counts_anew_on_the_same_ledger(bench: Bench) -> None:
     """The first scrape of the new stage has its base in what is known already, so nothing is fetched again."""
     bench.now = START + timedelta(seconds=46)
     bench.source.series = [requests(200, 10, 100, 200, 300), requests(500, 0, 5, 10, 10)]
-    bench.poller.watch(FRAUD, target(ERRORS))
+    bench.poller.watch(FRAUD, target(PLAIN))
     await bench.until(lambda: bench.reasons() == {"errors": "AboveLimit"}, "AboveLimit")
     bench.source.series = []
-    bench.poller.watch(FRAUD, target(ERRORS, stage=1, since=START + timedelta(seconds=30)))
+    bench.poller.watch(FRAUD, target(PLAIN, stage=1, since=START + timedelta(seconds=30)))
     await bench.until(lambda: bench.told[-1][1].stage == 1, "told of the next stage")
     errors = bench.told[-1][1].by_slo["errors"]
     assert (errors.reason, errors.samples) == ("WithinLimit", 100)

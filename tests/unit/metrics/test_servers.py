@@ -8,8 +8,8 @@ import pytest
 
 from modelrollout.api.slo import BuiltInMetric, Slo, Verdict
 from modelrollout.api.spec import ServerKind
-from modelrollout.metrics.poller import Target
 from modelrollout.metrics.prometheus import RawSeries
+from modelrollout.metrics.watched import Target
 from unit.metrics.test_poller import ERRORS, FRAUD, START, Bench, requests, target
 
 AUTO = ServerKind.AUTO

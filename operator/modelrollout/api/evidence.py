@@ -1,0 +1,75 @@
+"""What was counted in an attempt, and what it says in comparison: kept in the status, told in the report."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import Field
+
+from modelrollout.api.base import ApiModel
+
+GRID = 24
+"""Points of the grids of the sequential tests."""
+
+LogRatios = Annotated[list[float], Field(max_length=GRID)]
+
+
+class Counted(ApiModel):
+    """Bad ones out of all requests of one version."""
+
+    bad: int = Field(description="Bad ones.", default=0, ge=0)
+    total: int = Field(description="All.", default=0, ge=0)
+
+    def __add__(self, other: "Counted") -> "Counted":
+        return Counted(bad=self.bad + other.bad, total=self.total + other.total)
+
+    @property
+    def share(self) -> float | None:
+        """Of the bad ones; None without any request."""
+        return self.bad / self.total if self.total else None
+
+
+class SloEvidence(ApiModel):
+    """Where the sequential tests of an SLO stand in this attempt. Written when a block is over, so that an operator
+    that starts anew goes on from there.
+    """
+
+    name: Annotated[str, Field(max_length=63)] = Field(description="Name of the SLO.")
+    question: Annotated[str, Field(max_length=2560)] = Field(
+        description="What was counted and what it was held against; evidence on another question says nothing."
+    )
+    counted_to: datetime = Field(description="What was scraped until then is in it.")
+    candidate: Counted = Field(description="Counts of the version on trial.", default_factory=Counted)
+    stable: Counted = Field(description="Counts of the stable version at the same time.", default_factory=Counted)
+    variation: float = Field(
+        description="Coefficient of variation of the rate beyond chance, as the stable version's past shows it."
+    )
+    block: int = Field(description="Minutes for which such a deviation lasts.", ge=1)
+    limit: LogRatios = Field(
+        description="Log likelihood ratios against being within the limit, by grid point.", default_factory=list
+    )
+    baseline: LogRatios = Field(
+        description="Log likelihood ratios against being no worse than stable, by grid point.", default_factory=list
+    )
+    proof: LogRatios = Field(
+        description="Log likelihood ratios against being twice as bad as stable, by grid point.", default_factory=list
+    )
+
+
+class Comparison(ApiModel):
+    """A candidate beside stable, over the whole attempt."""
+
+    candidate: Counted = Field(description="Counts of the version on trial.")
+    stable: Counted = Field(description="Counts of the stable version at the same time.")
+    ratio: float | None = Field(description="The candidate's share of bad ones, in times of stable's.", default=None)
+    ratio_low: float | None = Field(description="Lower end of its 95 per cent interval.", default=None)
+    ratio_high: float | None = Field(description="Upper end; left out when there is none.", default=None)
+    evidence: float = Field(
+        description="How strong the evidence of harm is by now: 1 is none, and 100 takes the candidate back.", default=1
+    )
+    samples_needed: int | None = Field(
+        description="Further requests of the candidate until the evidence is enough, if it goes on like this; left out "
+        "when it would never be.",
+        default=None,
+    )
+    decision_at: datetime | None = Field(description="When that would be, at the present rate.", default=None)
+    proven: bool = Field(description="Whether it is proven not to be twice as bad.", default=False)

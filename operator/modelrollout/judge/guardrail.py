@@ -1,0 +1,190 @@
+"""Verdicts of the sequential tests: what the counts of a whole attempt are evidence of, and what they are not."""
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from scipy.special import rel_entr
+
+from modelrollout.api.evidence import Comparison
+from modelrollout.api.quantities import parse_number
+from modelrollout.api.slo import OnBreach, Slo, Verdict
+from modelrollout.api.status import SloStatus
+from modelrollout.judge.eprocess import ENOUGH, PROVEN, SUSPICIOUS
+from modelrollout.judge.evidence import Weighed, ratio_interval
+from modelrollout.judge.ledger import Coverage
+from modelrollout.judge.thresholds import (
+    Counts,
+    VerdictReason,
+    count_message,
+    counted_words,
+    down,
+    every_request_fails,
+    exceeds,
+    is_shared,
+    least_samples,
+    looked_at,
+    nothing_to_judge,
+    passing,
+    shared_words,
+    status,
+)
+
+_STRONGEST = 1e9
+"""Evidence that is shown as it is; more is this much."""
+
+
+def judge_evidence(
+    slo: Slo, counts: Counts, weighed: Weighed, coverage: Coverage, *, pooled: float, now: datetime
+) -> SloStatus:
+    """Verdict of an SLO by the evidence of the attempt; `pooled` is that of all that are compared with stable.
+
+    Of several comparisons the one with the strongest evidence answers for all.
+    """
+    if unknown := nothing_to_judge(slo, counts, coverage, now):
+        return unknown
+    comparison = _comparison(slo, counts, weighed, now)
+    limit = None if slo.limit is None else parse_number(slo.limit)
+    evidence = {
+        "value": counts.share,
+        "limit": limit,
+        "samples": round(counts.total),
+        "at": looked_at(coverage, now),
+        "comparison": comparison,
+    }
+
+    def say(verdict: Verdict, reason: VerdictReason, further: str = "") -> SloStatus:
+        return status(slo, verdict, reason, f"{explained(slo, counts, comparison)}{further}", **evidence)
+
+    if every_request_fails(slo, counts):
+        return say(Verdict.BREACH, VerdictReason.EVERY_REQUEST_FAILS)
+    if weighed.over_limit >= ENOUGH and not (limit is not None and is_shared(slo, counts, limit)):
+        return say(Verdict.BREACH, VerdictReason.ABOVE_LIMIT)
+    if weighed.worse >= pooled >= ENOUGH:
+        return say(Verdict.BREACH, VerdictReason.WORSE_THAN_STABLE)
+    if limit is not None and exceeds(counts.share, limit) and is_shared(slo, counts, limit):
+        return say(Verdict.INCONCLUSIVE, VerdictReason.SHARED_INCIDENT, f"; {shared_words(counts)}")
+    least, seen = least_samples(slo), weighed.stage.candidate.total
+    if seen < least:
+        return say(Verdict.INCONCLUSIVE, VerdictReason.TOO_FEW_SAMPLES, f"; {seen} of {least} requests in this stage")
+    if max(weighed.over_limit, weighed.worse) >= SUSPICIOUS:
+        return say(Verdict.INCONCLUSIVE, VerdictReason.SUSPICIOUS)
+    if coverage.down:
+        return say(Verdict.INCONCLUSIVE, VerdictReason.TARGET_DOWN, f", but {down(coverage)}")
+    return say(
+        Verdict.PASS,
+        passing(slo, counts.share, VerdictReason.NO_WORSE if limit is None else VerdictReason.WITHIN_LIMIT),
+    )
+
+
+def pool(slos: Mapping[str, Slo], weighed: Mapping[str, Weighed]) -> dict[str, float]:
+    """By SLO: the logarithm of the evidence that decides it.
+
+    Those that take a candidate back for being worse than stable share one chance of being wrong: it is the mean of
+    theirs that has to be enough, and the strongest is told. The others stand for themselves.
+    """
+    shared = [name for name, slo in slos.items() if name in weighed and _shares(slo)]
+    if not shared:
+        return {name: one.worse for name, one in weighed.items()}
+    strongest = max(shared, key=lambda name: weighed[name].worse)
+    highest = weighed[strongest].worse
+    mean = highest + math.log(sum(math.exp(weighed[name].worse - highest) for name in shared) / len(shared))
+    return {
+        name: (mean if name == strongest else math.inf) if name in shared else one.worse
+        for name, one in weighed.items()
+    }
+
+
+def explained(slo: Slo, counts: Counts, comparison: Comparison) -> str:
+    """What was counted and what it is evidence of, in a sentence for people."""
+    said = count_message(slo, counts)
+    if slo.baseline is None:
+        return f"{said}; {_strength(comparison)}"
+    ours, theirs = comparison.candidate, comparison.stable
+    if not theirs.total:
+        return f"{said}; stable has no requests to compare with"
+    so_far = f"in this attempt {counted_words(slo, ours.bad, ours.total)}" if ours.total else "nothing in this attempt"
+    beside = f"{so_far}, of stable's {theirs.share:.2%} of {theirs.total}"
+    return f"{said}; {beside}{_times(comparison)}; {_strength(comparison)}"
+
+
+def _times(comparison: Comparison) -> str:
+    if comparison.ratio is None or comparison.ratio_low is None:
+        return ""
+    high = "any number of" if comparison.ratio_high is None else f"{comparison.ratio_high:.3g}"
+    return f", {comparison.ratio:.3g} times as many ({comparison.ratio_low:.3g} to {high})"
+
+
+def _strength(comparison: Comparison) -> str:
+    said = f"evidence of harm {comparison.evidence:.3g}, {math.exp(ENOUGH):.0f} take it back"
+    if comparison.samples_needed:
+        said += f", some {comparison.samples_needed:,} more requests if it goes on so"
+    return said
+
+
+def _comparison(slo: Slo, counts: Counts, weighed: Weighed, now: datetime) -> Comparison:
+    ratio, low, high = ratio_interval(weighed.attempt)
+    needed = _samples_needed(slo, weighed)
+    rate = counts.total / max(counts.span.total_seconds(), 1.0)
+    return Comparison(
+        candidate=weighed.attempt.candidate,
+        stable=weighed.attempt.stable,
+        ratio=_short(ratio),
+        ratio_low=_short(low),
+        ratio_high=_short(high),
+        evidence=_short(min(math.exp(min(max(weighed.over_limit, weighed.worse), 50.0)), _STRONGEST)) or 0.0,
+        samples_needed=needed,
+        decision_at=now + timedelta(seconds=needed / rate) if needed and needed / rate < _FORESEEABLE else None,
+        proven=slo.baseline is not None and weighed.not_twice_as_bad >= PROVEN,
+    )
+
+
+_FORESEEABLE = timedelta(days=30).total_seconds()
+
+
+def _samples_needed(slo: Slo, weighed: Weighed) -> int | None:
+    """Further requests of the candidate until the evidence is enough, if what was seen so far is the truth.
+
+    Each adds the relative entropy between what is seen and what is tolerated, on average.
+    """
+    needed = [
+        (ENOUGH - log) / gain
+        for log, gain in ((weighed.over_limit, _gain_on_limit(slo, weighed)), (weighed.worse, _gain(slo, weighed)))
+        if gain > 0
+    ]
+    return max(0, math.ceil(min(needed))) if needed and min(needed) < _MANY else None
+
+
+_MANY = 1e12
+
+
+def _gain_on_limit(slo: Slo, weighed: Weighed) -> float:
+    share, limit = weighed.attempt.candidate.share, slo.limit
+    if share is None or limit is None or share <= parse_number(limit) or parse_number(limit) == 0:
+        return 0.0
+    return _entropy(share, parse_number(limit))
+
+
+def _gain(slo: Slo, weighed: Weighed) -> float:
+    ours, theirs = weighed.attempt.candidate, weighed.attempt.stable
+    bad = ours.bad + theirs.bad
+    if slo.baseline is None or not (ours.total and theirs.total and bad):
+        return 0.0
+    odds = slo.baseline.tolerated * ours.total / theirs.total
+    share, tolerated = ours.bad / bad, odds / (1 + odds)
+    is_worse = share < tolerated if slo.baseline.less_is_worse else share > tolerated
+    return _entropy(share, tolerated) * bad / ours.total if is_worse else 0.0
+
+
+def _entropy(seen: float, tolerated: float) -> float:
+    """Of a yes or no, in nats."""
+    return float(rel_entr(seen, tolerated) + rel_entr(1 - seen, 1 - tolerated))
+
+
+def _short(number: float | None) -> float | None:
+    """To four digits: more say nothing, and would make each look a change."""
+    return None if number is None else float(f"{number:.4g}")
+
+
+def _shares(slo: Slo) -> bool:
+    return slo.baseline is not None and slo.on_breach is OnBreach.REVERT and not slo.dry_run

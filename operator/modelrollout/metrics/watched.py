@@ -1,0 +1,303 @@
+"""A rollout that is looked at: what is asked for it, what was counted, and what its SLOs say of that."""
+
+import logging
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import partial
+
+from modelrollout.api.evidence import Counted, SloEvidence
+from modelrollout.api.quantities import parse_duration
+from modelrollout.api.slo import Slo
+from modelrollout.api.spec import ServerKind
+from modelrollout.api.status import SloStatus
+from modelrollout.engine.effects import Watch
+from modelrollout.engine.snapshot import Readings
+from modelrollout.judge.evidence import NOTHING, Book, Pair, Weighed
+from modelrollout.judge.guardrail import judge_evidence, pool
+from modelrollout.judge.noise import UNKNOWN, Noise
+from modelrollout.judge.thresholds import VerdictReason, judge_counts, undecided
+from modelrollout.metrics.batch import Feed
+from modelrollout.metrics.exposed import NotFound
+from modelrollout.metrics.prometheus import Trouble
+from modelrollout.metrics.queries import FreeQuery, Scope
+from modelrollout.metrics.readings import Arms, between, counts, unknown_server, unreadable
+from modelrollout.metrics.templates import Arm, Template, is_of_server, template_for
+
+_log = logging.getLogger(__name__)
+
+Key = tuple[str, str]
+"""Namespace and name of a rollout."""
+
+_REFRESH = timedelta(seconds=1)
+"""Readings that do not change are told again this often, so that the engine knows that somebody looks."""
+
+_SETTLES = timedelta(seconds=20)
+"""After this long no scrape shows up any more that began before: the longest time-out of a scrape, and some more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What to look at for a rollout: the stage that it is in, and the part of its spec that says how."""
+
+    watch: Watch
+    slos: tuple[Slo, ...]
+    server: ServerKind | None = None
+
+
+@dataclass(kw_only=True)
+class Uncalibrated:
+    """SLOs of one template of which it is not known yet how much stable's rates vary."""
+
+    slos: Sequence[Slo]
+    stable: Feed
+    due: float = 0.0
+    """Of time.monotonic(): when to ask; infinite while that is under way."""
+
+
+@dataclass(kw_only=True)
+class Watched:
+    """A rollout that is looked at."""
+
+    key: Key
+    target: Target
+    server: ServerKind | None
+    """That of the target; with `auto` the one that was found, and AUTO until then."""
+    arms: Mapping[str, Arms]
+    """By the name of their template."""
+    queries: Mapping[str, FreeQuery]
+    """By the name of their SLO."""
+    books: Mapping[str, Book]
+    """By the name of their SLO: those that are judged by the evidence of the attempt."""
+    uncalibrated: list[Uncalibrated] = field(default_factory=list)
+    unfound: NotFound | Trouble | None = None
+    """Why the server was not found when it was last looked for."""
+    find_at: float = 0.0
+    """Of time.monotonic(): when to look for it again."""
+    told_at: datetime | None = None
+    _weighed: dict[str, Weighed] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls, key: Key, target: Target, *, before: "Watched | None", written: Iterable[SloEvidence], now: datetime
+    ) -> "Watched":
+        """What is to be looked at, with what was counted so far as far as it is about the same."""
+        books = dict(before.turned_over(target, now)) if before else {}
+        resumed = {one.name: one for one in written}
+        fresh = [slo for slo in target.slos if slo.is_sequential and slo.name not in books]
+        for slo in fresh:
+            books[slo.name] = _book(slo, target.watch, resumed.get(slo.name))
+        found = before is not None and _looks_at_the_same(before.target, target)
+        watched = cls(
+            key=key,
+            target=target,
+            server=before.server if before and found else target.server,
+            arms=before.arms if before else {},
+            queries=_queries(key, target),
+            books=books,
+        )
+        watched._look_at_arms()
+        return watched
+
+    def read_from(self, server: ServerKind) -> None:
+        """It is known now which server `auto` stands for."""
+        self.server = server
+        self._look_at_arms()
+
+    @property
+    def lacks_server(self) -> bool:
+        """Whether something is to be read from a server that nobody knows yet."""
+        return any(_is_unfound(slo, self.server) for slo in self.target.slos)
+
+    @property
+    def feeds(self) -> Iterable[Feed]:
+        """All that has to be asked for together with others."""
+        for arms in self.arms.values():
+            yield from (arms.candidate, arms.stable)
+
+    def has_news(self, now: datetime) -> bool:
+        """Whether there is something new to tell, or the last telling is a while ago."""
+        late = self.told_at is None or abs(now - self.told_at) >= _REFRESH
+        return late or any(arms.has_news for arms in self.arms.values())
+
+    def readings(self, now: datetime) -> Readings:
+        """What the SLOs say, taken as told."""
+        if any(arms.has_news for arms in self.arms.values()):
+            self._weighed = self._weigh(now)
+        self.told_at = now
+        for feed in self.feeds:
+            feed.news = False
+        pooled = pool({slo.name: slo for slo in self.target.slos}, self._weighed)
+        return Readings(
+            attempt=self.target.watch.attempt,
+            stage=self.target.watch.stage,
+            looked_at=now,
+            by_slo={slo.name: self._read(slo, pooled, now) for slo in self.target.slos},
+            evidence={name: book.written() for name, book in self.books.items()},
+        )
+
+    def turned_over(self, target: Target, now: datetime) -> Iterable[tuple[str, Book]]:
+        """The books that go on with another target of the same attempt, and what was counted for this one in them."""
+        watch = target.watch
+        if watch.attempt != self.target.watch.attempt:
+            return
+        before = {slo.name: slo for slo in self.target.slos}
+        for slo in target.slos:
+            book = self.books.get(slo.name)
+            if book is None or before.get(slo.name) != slo:
+                continue
+            if watch.since != self.target.watch.since:
+                book.turn(partial(self._between, slo), now=now, since=watch.since)
+            yield slo.name, book
+
+    def calibrated(self, uncalibrated: Uncalibrated, noise: Mapping[str, Noise]) -> None:
+        """It is known how much stable's rates vary."""
+        for name, one in noise.items():
+            self.books[name].assume(one)
+        if uncalibrated in self.uncalibrated:
+            self.uncalibrated.remove(uncalibrated)
+
+    def _look_at_arms(self) -> None:
+        """What the SLOs that count need, by template; arms that go on keep their ledgers."""
+        slos = self._by_template()
+        self.arms = {
+            name: _both(
+                self.key,
+                self.target.watch,
+                template=template_for(chosen[0], self.server),
+                slos=chosen,
+                before=self.arms.get(name),
+                books=self.books,
+            )
+            for name, chosen in slos.items()
+        }
+        fresh = {name: [slo for slo in chosen if self._is_uncalibrated(slo)] for name, chosen in slos.items()}
+        self.uncalibrated = [
+            Uncalibrated(slos=some, stable=self.arms[name].stable) for name, some in fresh.items() if some
+        ]
+
+    def _is_uncalibrated(self, slo: Slo) -> bool:
+        return slo.name in self.books and not self.books[slo.name].is_calibrated
+
+    def _weigh(self, now: datetime) -> dict[str, Weighed]:
+        """What the books say, with everything in them that was counted until now."""
+        weighed = {}
+        for slo in self.target.slos:
+            arms = self._arms_of(slo)
+            if slo.name in self.books and arms and arms.looked_at and not unreadable(slo, arms.candidate, now):
+                settled = datetime.fromtimestamp(arms.looked_at, tz=now.tzinfo) - _SETTLES
+                weighed[slo.name] = self.books[slo.name].weigh(partial(self._between, slo), settled=settled, now=now)
+        self._count_from_there()
+        return weighed
+
+    def _count_from_there(self) -> None:
+        """What is not in the books for good yet must stay in the ledgers."""
+        for name, slos in self._by_template().items():
+            counted_to = [self.books[slo.name].counted_to.timestamp() for slo in slos if slo.name in self.books]
+            arms = self.arms[name]
+            arms.candidate.counts_from = arms.stable.counts_from = min(counted_to, default=math.inf)
+
+    def _between(self, slo: Slo, after: datetime, until: datetime) -> Pair:
+        arms = self._arms_of(slo)
+        pair = between(slo, arms, after, until) if arms else NOTHING
+        return pair if self.target.watch.comparable else Pair(candidate=pair.candidate, stable=Counted())
+
+    def _arms_of(self, slo: Slo) -> Arms | None:
+        template = _template(slo, self.server)
+        return self.arms.get(template.name) if template else None
+
+    def _by_template(self) -> dict[str, list[Slo]]:
+        slos: dict[str, list[Slo]] = defaultdict(list)
+        for slo in self.target.slos:
+            if template := _template(slo, self.server):
+                slos[template.name].append(slo)
+        return slos
+
+    def _read(self, slo: Slo, pooled: Mapping[str, float], now: datetime) -> SloStatus:
+        """What one SLO says; numbers that cannot be judged hurt no other."""
+        try:
+            if slo.name in self.queries:
+                return self.queries[slo.name].read(now)
+            if _is_unfound(slo, self.server):
+                return unknown_server(slo, self.unfound, now)
+            return self._with_server(slo, self._judge(slo, pooled, now))
+        except Exception as error:
+            _log.exception("SLO %s cannot be judged: %s", slo.name, self.target.watch)
+            message = f"the answer of Prometheus cannot be judged: {error!r}"
+            return undecided(slo, VerdictReason.QUERY_ERROR, message, at=now)
+
+    def _with_server(self, slo: Slo, status: SloStatus) -> SloStatus:
+        """With the server that was found, for those who did not name it."""
+        if self.target.server is not ServerKind.AUTO or not is_of_server(slo, self.server):
+            return status
+        return status.model_copy(update={"message": f"{status.message}; the server is {self.server}"})
+
+    def _judge(self, slo: Slo, pooled: Mapping[str, float], now: datetime) -> SloStatus:
+        arms = self.arms[template_for(slo, self.server).name]
+        if unknown := unreadable(slo, arms.candidate, now):
+            return unknown
+        coverage, in_window = arms.candidate.ledger.coverage(now.timestamp()), counts(slo, arms, now)
+        if slo.name not in self.books:
+            return judge_counts(slo, in_window, coverage, now=now)
+        if slo.name not in self._weighed:
+            return undecided(slo, VerdictReason.PENDING, "stable was not looked at yet", at=now)
+        weighed = self._weighed[slo.name]
+        return judge_evidence(slo, in_window, weighed, coverage, pooled=pooled[slo.name], now=now)
+
+
+def _book(slo: Slo, watch: Watch, resumed: SloEvidence | None) -> Book:
+    same = resumed if resumed and resumed.question == slo.question else None
+    return Book(slo, noise=UNKNOWN, since=watch.since, resumed=same)
+
+
+def _is_unfound(slo: Slo, server: ServerKind | None) -> bool:
+    """Whether the SLO is read from a server, and nobody knows yet which it is."""
+    return server is ServerKind.AUTO and slo.metric is not None and is_of_server(slo, server)
+
+
+def _template(slo: Slo, server: ServerKind | None) -> Template | None:
+    """How an SLO is counted; None when it does not count, or nobody can tell how."""
+    if slo.query or _is_unfound(slo, server):
+        return None
+    try:
+        return template_for(slo, server)
+    except ValueError:  # a selector of the user's that does not parse: the look at it says so
+        return None
+
+
+def _looks_at_the_same(before: Target, target: Target) -> bool:
+    """Whether what was found out about the server still holds: only the stage or the SLOs have changed."""
+    return (before.server, before.watch.attempt) == (target.server, target.watch.attempt)
+
+
+def _both(
+    key: Key, watch: Watch, *, template: Template, slos: Sequence[Slo], before: Arms | None, books: Mapping[str, Book]
+) -> Arms:
+    namespace, rollout = key
+    begun = [books[slo.name].begun.timestamp() for slo in slos if slo.name in books]
+    wanted: frozenset[str] = frozenset().union(*(template.wanted(slo) for slo in slos))
+    since, window = watch.since.timestamp(), max(parse_duration(slo.window).total_seconds() for slo in slos)
+
+    def feed(arm: Arm, old: Feed | None) -> Feed:
+        if old and (old.arm, old.wanted) == (arm, wanted) and window <= old.window:
+            old.since, old.window = since, window
+            return old
+        fresh = Feed(template=template, arm=arm, wanted=wanted, since=since, window=window)
+        fresh.counts_from = min(begun, default=fresh.counts_from)
+        return fresh
+
+    candidate = Arm(namespace=namespace, rollout=rollout, colour=watch.candidate, attempt=watch.attempt)
+    stable = Arm(namespace=namespace, rollout=rollout, colour=watch.stable, attempt=watch.stable_attempt)
+    return Arms(
+        candidate=feed(candidate, before.candidate if before else None),
+        stable=feed(stable, before.stable if before else None),
+    )
+
+
+def _queries(key: Key, target: Target) -> dict[str, FreeQuery]:
+    namespace, rollout = key
+    watch = target.watch
+    scope = Scope(namespace=namespace, rollout=rollout, stable=watch.stable, candidate=watch.candidate)
+    return {slo.name: FreeQuery(slo, scope, watch.since) for slo in target.slos if slo.query}
