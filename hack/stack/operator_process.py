@@ -135,7 +135,7 @@ def running(bed: testbed.Bed, folder: Path, *options: str, checkout: Path = REPO
         process.wait()
 
 
-def eventually(look: Callable[[], T | None], what: str, *, seconds: float = 60) -> T:
+def eventually(look: Callable[[], T | None], what: str, *, seconds: float = 120) -> T:
     """What `look` returns as soon as that is true; a NotReachedError names what was missing."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

@@ -57,7 +57,7 @@ class Rollout:
         status: Object = rollout.get("status", {})
         return status
 
-    def wait_for(self, reached: Callable[[Object], Any], what: str, *, seconds: float = 60) -> Object:
+    def wait_for(self, reached: Callable[[Object], Any], what: str, *, seconds: float = 120) -> Object:
         """Its status as soon as it is as wanted."""
 
         def look() -> Object | None:

@@ -133,7 +133,8 @@ def test_explain_tells_how_an_slo_is_written(bed: testbed.Bed) -> None:
     for words in (
         "What must hold while the candidate takes traffic.",
         "enum: error-ratio, latency",
-        "limit <string> -required-",
+        "limit <string>",
+        "baseline <Object>",
         "0.5% for a share, 0.3 for a query's value.",
         "Default: 2m.",
     ):

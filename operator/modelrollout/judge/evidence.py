@@ -82,6 +82,7 @@ class Book:
         self._over_limit = _sums(resumed.limit if resumed else [])
         self._worse = _sums(resumed.baseline if resumed else [])
         self._not_twice = _sums(resumed.proof if resumed else [])
+        self._written: SloEvidence | None = None
 
     @property
     def is_calibrated(self) -> bool:
@@ -91,7 +92,7 @@ class Book:
     def assume(self, noise: Noise) -> None:
         """Reckon with this noise from now on, unless a block is over by then: evidence must not depend on looks."""
         if not self._is_calibrated:
-            self._noise, self._is_calibrated = noise, True
+            self._noise, self._is_calibrated, self._written = noise, True, None
 
     @property
     def counted_to(self) -> datetime:
@@ -126,10 +127,16 @@ class Book:
         self._take(between(self._counted_to, now), now)
         self._close()
         self._begun = self._counted_to = max(since, now)
+        self._written = None
         self._stage = NOTHING
 
     def written(self) -> SloEvidence:
         """All that is needed to go on from the end of the last block that is over."""
+        if self._written is None:  # asked for at every look, and another one only once a block
+            self._written = self._as_of_the_last_block()
+        return self._written
+
+    def _as_of_the_last_block(self) -> SloEvidence:
         return SloEvidence(
             name=self._slo.name,
             question=self._slo.question,
@@ -157,7 +164,7 @@ class Book:
         self._not_twice = self._not_twice + self._against_twice(self._open)
         self._closed += self._open
         self._stage += self._open
-        self._open, self._begun = NOTHING, self._counted_to
+        self._open, self._begun, self._written = NOTHING, self._counted_to, None
         self._is_calibrated = True
 
     def _against_limit(self, block: Pair) -> Array:

@@ -12,7 +12,7 @@ LONGEST_BLOCK = 15
 _ENOUGH_MINUTES = 60
 _ENOUGH_BAD = 10
 _SCALES = (2, 3, 5, 10, 15, 20, 30)
-_LEAST, _MOST = 0.05, 1.0
+_LEAST, _MOST = 0.02, 1.0
 _SURE = 2.33
 """Standard errors that are added: variation that might be there is reckoned with."""
 
