@@ -19,6 +19,8 @@ _BURST = 10_000.0
 """Requests that fail at once, so that the very first scrape that sees any sees a breach."""
 
 _GOOD, _FAILED = "200", "500"
+_ANSWERED = 1
+"""Requests between two scrapes that are answered well where nearly all fail."""
 _HISTOGRAMS = [meter for meter in load("mlserver").meters if isinstance(meter, Histogram)]
 _EDGES = [*(str(edge) for histogram in _HISTOGRAMS for edge in histogram.edges), "+Inf"]
 
@@ -47,7 +49,7 @@ class Exporter(Collector):
         }
 
     def fail(self, namespace: str, service: str) -> None:
-        """From now on every request to a colour fails."""
+        """From now on nearly every request to a colour fails: where all do, it takes no count of them to tell."""
         key = f"{namespace}/{service}"
         self._answers[key].setdefault(_FAILED, _BURST)
         self._failing.add(key)
@@ -76,7 +78,10 @@ class Exporter(Collector):
         for key, labels in pods.items():
             up.add_metric([*labels.values()], 1)
             answers = self._answers[key]
-            answers[_FAILED if key in self._failing else _GOOD] += _REQUESTS_A_SCRAPE
+            failed = _REQUESTS_A_SCRAPE - _ANSWERED if key in self._failing else 0
+            answers[_GOOD] += _REQUESTS_A_SCRAPE - failed
+            if failed:
+                answers[_FAILED] += failed
             for code, count in answers.copy().items():
                 values = [*labels.values(), "POST", "/v2/models/scorer/infer", code]
                 requests.add_metric(values, count)

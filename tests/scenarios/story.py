@@ -171,7 +171,7 @@ class Story(Rollout):
     # what the versions are like
 
     def is_bad(self, *versions: str) -> None:
-        """Every answer of these versions will be an error."""
+        """Nearly every answer of these versions will be an error."""
         self._bad |= {*versions}
 
     def is_good_again(self, version: str) -> None:
