@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -38,6 +39,14 @@ class Bench:
             clock=lambda: self.now,
         )
 
+    @asynccontextmanager
+    async def polling(self) -> AsyncIterator["Bench"]:
+        """The poller runs meanwhile."""
+        running = asyncio.create_task(self.poller.run())
+        yield self
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
     def reasons(self, key: Key = FRAUD) -> dict[str, str]:
         """The newest reason of each SLO."""
         for told_key, readings in reversed(self.told):
@@ -64,11 +73,8 @@ class Bench:
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    bench = Bench()
-    running = asyncio.create_task(bench.poller.run())
-    yield bench
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with Bench().polling() as bench:
+        yield bench
 
 
 def target(*slos: Slo, attempt: int = 3, stage: int = 0, since: datetime = START) -> Target:

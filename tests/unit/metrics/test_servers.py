@@ -1,6 +1,5 @@
 """Servers of many kinds, over a source of the test's own making: names old and new, other edges, `server: auto`."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -20,12 +19,9 @@ SLOW = Slo(name="slow", metric=BuiltInMetric.LATENCY, slower_than="120ms", limit
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    bench = Bench()
-    bench.now = START + timedelta(seconds=31)
-    running = asyncio.create_task(bench.poller.run())
-    yield bench
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with Bench().polling() as bench:
+        bench.now = START + timedelta(seconds=31)
+        yield bench
 
 
 def watched(server: ServerKind, *slos: Slo, stage: int = 0, attempt: int = 3) -> Target:

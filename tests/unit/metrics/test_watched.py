@@ -1,6 +1,5 @@
 """What is watched beside the candidate: stable, its past, counters of the user's own, and what was written before."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -27,11 +26,8 @@ DISMISSED = Slo(
 
 @pytest.fixture
 async def bench() -> AsyncIterator[Bench]:
-    bench = Bench()
-    running = asyncio.create_task(bench.poller.run())
-    yield bench
-    running.cancel()
-    await asyncio.gather(running, return_exceptions=True)
+    async with Bench().polling() as bench:
+        yield bench
 
 
 def of_stable(series: RawSeries) -> RawSeries:
