@@ -27,9 +27,9 @@ def scrape(exporter: Exporter, namespace: str = "ml") -> dict[str, float]:
 def test_a_version_answers_well_until_it_fails(exporter: Exporter) -> None:
     assert scrape(exporter) == {"200": 100}
     exporter.fail("ml", "scorer-green")
-    assert scrape(exporter) == {"200": 100, "500": 10_100}
+    assert scrape(exporter) == {"200": 101, "500": 10_099}
     exporter.recover("ml", "scorer-green")
-    assert scrape(exporter) == {"200": 200, "500": 10_100}
+    assert scrape(exporter) == {"200": 201, "500": 10_099}
 
 
 def test_a_version_that_has_fallen_silent_is_not_told_of(exporter: Exporter) -> None:
