@@ -16,7 +16,6 @@ from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import CapacityPlan, Colour, ColourStatus, ModelRolloutStatus, Phase, SloStatus
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine import effects as fx
-from modelrollout.engine.actions import REMEMBERED_FOR
 from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
 from modelrollout.engine.move import gets_requests
@@ -100,13 +99,8 @@ class World:
     asked: list[Asked] = field(default_factory=list)
     """RolloutActions that were not told yet what became of them."""
     answered: list[fx.AnswerAction] = field(default_factory=list)
-    asked_so_far: int = 0
-    told: dict[str, tuple[Asked, datetime]] = field(default_factory=dict)
-    """RolloutActions that were told, by uid, and when they were heard."""
     heard: set[str] = field(default_factory=set)
     """Actions that a status has told of; it may have been lost since."""
-    noted: set[str] = field(default_factory=set)
-    """Those that the status has told of since it was lost last."""
     guarded: bool = True
     room: int | None = None
     """How many pods fit, of both colours together; None: any number."""
@@ -209,17 +203,11 @@ class World:
 
     def ask(self, action: str, *, by: str = "ada", attempt: int | None = None, **details: Any) -> str:
         """A RolloutAction for the present attempt, or for another one; returns its uid."""
-        self.asked_so_far += 1
-        uid = f"action-{self.asked_so_far}"
+        uid = f"action-{len(self.answered) + len(self.asked) + 1}"
         spec = {"rollout": "scorer", "attempt": self.status.attempt if attempt is None else attempt, "by": by}
         wire = spec | {"action": action} | details
         self.asked.append(Asked(uid=uid, name=uid, created=self.now, spec=RolloutActionSpec.model_validate(wire)))
         return uid
-
-    def answered_lately(self) -> list[Asked]:
-        """What a view that is not too old may still show as unanswered."""
-        lately = [one for one, heard_at in self.told.values() if self.now - heard_at < REMEMBERED_FOR]
-        return [one for one in lately if one.uid in self.noted and one not in self.asked]
 
     # --- what the world does
 
@@ -390,32 +378,20 @@ class World:
             self.recorded.pop(attempt, None)
 
     def _answer(self, effect: fx.AnswerAction) -> None:
-        """Invariant 5: what people ask for is answered as it is written down, and each time the same."""
         assert effect.uid in self.heard, "answered before it was written down"
-        for asked in [one for one in self.asked if one.uid == effect.uid]:
-            self.asked.remove(asked)
-            if effect.uid in self.told and effect.uid in self.noted:
-                assert effect in self.answered, "answered again, and otherwise"
-            else:
-                self.answered.append(effect)
-            self.told[effect.uid] = (asked, effect.at)
+        if any(asked.uid == effect.uid for asked in self.asked):
+            self.answered.append(effect)
+        self.asked = [asked for asked in self.asked if asked.uid != effect.uid]
 
     def _write_status(self, status: ModelRolloutStatus, seen_version: int) -> None:
         if seen_version != self.status_version:
             raise ConflictError
         if status != self.status:
             self._note_history(status)
-            self._note_actions(status)
+            self.heard |= {record.uid for record in status.actions}
             self.status, self.status_version = status, self.status_version + 1
         if status.stable:
             self.proven.add(status.stable.attempt)
-
-    def _note_actions(self, status: ModelRolloutStatus) -> None:
-        """Invariant 5: what people ask for is applied once; only a status that was lost does not know that it was."""
-        fresh = {one.uid for one in status.actions} - {one.uid for one in self.status.actions}
-        assert not fresh & self.noted, "what was heard and forgotten was heard again"
-        self.heard |= fresh
-        self.noted |= fresh
 
     def _note_history(self, status: ModelRolloutStatus) -> None:
         """Invariant 9: every transition has an entry that says why, and no entry is changed, repeated or lost."""

@@ -11,22 +11,65 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from modelrollout.api.action import ActionKind
 from modelrollout.api.attempt import AttemptOutcome
+from modelrollout.api.capacity import NoRoom
 from modelrollout.api.slo import Verdict
-from modelrollout.api.spec import DeletionPolicy, ModelRolloutSpec
+from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
 from modelrollout.api.traffic import HeaderMatch
-from modelrollout.engine.capacity import splits_by_pods
+from modelrollout.engine.capacity import is_reachable, splits_by_pods
 from modelrollout.engine.gates import gated
+from modelrollout.engine.room import usable_room
 from modelrollout.engine.snapshot import Copied, Obstacle, Origin, Snapshot
 from modelrollout.engine.stages import expand
-from modelrollout.engine.wanted import fingerprint
-from unit.engine.plans import BY_PODS, COHORTS, REQUIRED, WEIGHTS, plans, strategy
-from unit.engine.simulation import GATEWAY, World, make_spec
-from unit.engine.steps import Step
+from unit.engine.simulation import World, make_spec
 
 VERSIONS = ["1.0.0", "2.0.0", "3.0.0"]
+COHORTS = [HeaderMatch(header="x-ring", value=value) for value in ("internal", "beta")]
+GATEWAY = {"gatewayAPI": {"parentRefs": [{"name": "public"}]}}
 MOVING_IN: dict[str, Any] = {"workloadRef": {"name": "old"}, "template": None}
+CAPACITIES: list[dict[str, Any]] = [{}, {"candidate": "Proportional"}, {"candidate": "Fixed", "pods": 2}]
 OBSTACLE = Obstacle(condition="MetricsReady", reason="QueryInvalid", message="does not parse")
+
+
+@st.composite
+def plans(draw: st.DrawFn) -> dict[str, Any]:
+    """Router, strategy, policies and sizes of a rollout; the version is put in later."""
+    weights = draw(st.sets(st.integers(1, 99), max_size=3))
+    gates = {"approvals": [{"role": "security"}], "checklist": ["runbook"]}
+    step: dict[str, Any] = {
+        "require": draw(st.sampled_from([None, None, gates])),
+        "hold": draw(st.sampled_from(["0s", "30s", "5m"])),
+        "deadline": draw(st.sampled_from([None, "10m"])),
+        "onDeadline": draw(st.sampled_from(["Hold", "Revert", "Advance"])),
+    }
+    preset = draw(st.sampled_from(["canary", "blueGreen", "ring"]))  # percentages are a canary by another name
+    router = draw(st.sampled_from([GATEWAY, {"replicas": {}}]))
+    let_in = draw(st.lists(st.sampled_from(COHORTS), min_size=1, max_size=2)) if router is GATEWAY else []
+    slo = {"name": "errors", "metric": "error-ratio", "limit": "1%", "test": "Plain"}
+    slo |= {"consecutiveBreaches": draw(st.integers(1, 3))}
+    slo |= draw(st.sampled_from([{}, {"onBreach": "Hold"}, {"onBreach": "Hold", "revertAfter": "5m"}]))
+    return {
+        "replicas": draw(st.integers(1, 6)),
+        "traffic": router,
+        "strategy": strategy(preset, weights, let_in, **{key: value for key, value in step.items() if value}),
+        "slos": draw(st.sampled_from([[], [slo]])),
+        "capacity": draw(st.sampled_from(CAPACITIES)) | {"noRoom": draw(st.sampled_from(NoRoom))},
+        "rollback": {"keepWarm": "10m"} | draw(st.sampled_from([{}, {"mode": "Gradual"}])),
+        "service": draw(st.sampled_from([{}, {"longestAnswer": "1m"}])),
+        "revisionHistoryLimit": draw(st.integers(0, 2)),
+    } | draw(st.sampled_from([{}, {"warmUp": {"path": "/"}}, {"bake": {"duration": "10m"}}]))
+
+
+def strategy(preset: str, weights: set[int], let_in: list[HeaderMatch], **timed: Any) -> dict[str, Any]:
+    """A preset with these weights; its first rings let cohorts in, the very first one perhaps nobody else."""
+    steps: list[dict[str, Any]] = [{"weight": weight, **timed} for weight in [*sorted(weights), 100]]
+    if preset != "ring":
+        return {preset: {"steps": steps}}
+    first = [{"weight": 0, **timed}] if let_in else []
+    rings = [{"name": f"ring-{ring['weight']}", **ring} for ring in (*first, *steps)]
+    for ring, cohort in zip(rings, let_in, strict=False):
+        ring["match"] = [cohort.to_wire()]
+    return {preset: {"rings": rings}}
 
 
 class RolloutMachine(RuleBasedStateMachine):
@@ -68,12 +111,11 @@ class RolloutMachine(RuleBasedStateMachine):
         self.version = version
         self.world.change(self._spec())
 
-    @rule(weights=st.sets(WEIGHTS, max_size=2), let_in=st.lists(st.sampled_from(COHORTS), max_size=2), require=REQUIRED)
-    def edit_the_strategy(self, weights: set[int], let_in: list[HeaderMatch], require: dict[str, Any] | None) -> None:
+    @rule(weights=st.sets(st.integers(1, 99), max_size=2), let_in=st.lists(st.sampled_from(COHORTS), max_size=2))
+    def edit_the_strategy(self, weights: set[int], let_in: list[HeaderMatch]) -> None:
         (preset,) = self.plan["strategy"]
         let_in = let_in if self.plan["traffic"] == GATEWAY else []
-        required = {"require": require} if require else {}
-        self.plan = self.plan | {"strategy": strategy(preset, weights, let_in, hold="30s", **required)}
+        self.plan = self.plan | {"strategy": strategy(preset, weights, let_in, hold="30s")}
         self.world.change(self._spec())
 
     @rule()
@@ -96,14 +138,9 @@ class RolloutMachine(RuleBasedStateMachine):
         attempts_ago=st.sampled_from([0, 0, 0, 1]),
         back=st.sampled_from([{}, {"mode": "Gradual"}, {"to": "1.0.0"}, {"to": "2.0.0", "mode": "Immediate"}]),
         cohort=st.sampled_from(COHORTS),
-        ahead=st.sampled_from([0, 0, 0, 1]),
     )
-    def ask_for_action(
-        self, action: ActionKind, attempts_ago: int, back: dict[str, str], cohort: HeaderMatch, ahead: int
-    ) -> None:
-        stages = expand(self.world.spec)
-        here = self.world.status.stage.index if self.world.status.stage else 0
-        stage = stages[min(here + ahead, len(stages) - 1)].name
+    def ask_for_action(self, action: ActionKind, attempts_ago: int, back: dict[str, str], cohort: HeaderMatch) -> None:
+        stage = self.world.status.stage.name if self.world.status.stage else "canary-100"
         details: dict[ActionKind, dict[str, Any]] = {
             ActionKind.APPROVE: {"stage": stage, "role": "security"},
             ActionKind.SIGN_OFF: {"stage": stage, "item": "runbook"},
@@ -114,11 +151,6 @@ class RolloutMachine(RuleBasedStateMachine):
         }
         attempt = max(self.world.status.attempt - attempts_ago, 0)
         self.world.ask(action, attempt=attempt, **details.get(action, {}))
-
-    @rule()
-    def policy_comes_or_goes(self) -> None:
-        """By which the API server looks at who approves."""
-        self.world.guarded = not self.world.guarded
 
     @precondition(lambda self: self.world.copied is not None)
     @rule(digest=st.sampled_from("ab"), trouble=st.sampled_from([None, None, "", "ConfigMap settings is missing"]))
@@ -178,7 +210,6 @@ class RolloutMachine(RuleBasedStateMachine):
         """Somebody restores a backup, or deletes the ModelRollout and makes it anew."""
         self.world.status, self.world.status_version = ModelRolloutStatus(), self.world.status_version + 1
         self.world.history, self.world.reports, self.world.unremembered = {}, {}, {*Colour}
-        self.world.noted = set()
 
     @rule()
     def preflight_begins_or_ends(self) -> None:
@@ -211,14 +242,6 @@ class RolloutMachine(RuleBasedStateMachine):
         self._checked(lambda: self.world.reconcile(crash_after=effects))
 
     @rule()
-    def answers_are_seen_late(self) -> None:
-        """The cache of a new leader may lag behind what the one before has answered, by less than ten minutes."""
-        shown = self.world.answered_lately()
-        self.world.asked += shown
-        self._checked(self.world.reconcile)
-        self.world.asked = [one for one in self.world.asked if one not in shown]
-
-    @rule()
     def look_now_act_later(self) -> None:
         said = self.world.verdict, self.world.looking
         self.stale = self.world.snapshot(), self.world.status_version, said
@@ -237,20 +260,60 @@ class RolloutMachine(RuleBasedStateMachine):
         self, act: Any, seen: ModelRolloutSpec | None = None, said: tuple[Verdict, bool] | None = None
     ) -> None:
         """What was seen of the spec and said by Prometheus counts as of the view that is acted on."""
-        before, stable = self.world.status, self.world.status.stable
+        before = self.world.status
         verdict, looking = said or (self.world.verdict, self.world.looking)
         act()
-        Step(
-            before=before,
-            after=self.world.status,
-            spec=seen or self.world.spec,
-            now=self.world.now,
-            verdict=verdict,
-            looking=looking,
-            guarded=self.world.guarded,
-            stable_answers=stable is not None and self.world.answers(stable),
-            wanted=None if seen else fingerprint(self.world.snapshot()),
-        ).check()
+        self._check_stage_order(before, seen or self.world.spec)
+        self._check_silence(before, verdict, looking)
+        self._check_reasons(before)
+        self._check_answers()
+
+    def _check_stage_order(self, before: Any, spec: ModelRolloutSpec) -> None:
+        """Invariant 5: within an attempt no stage is entered twice, and none left out that holds and can be reached."""
+        after, stages = self.world.status, expand(spec)
+        if not before.stage or not after.stage or before.attempt != after.attempt:
+            return
+        places = {(stage.name, stage.weight, stage.match): place for place, stage in enumerate(stages)}
+        left, entered = (places.get((at.name, at.weight, tuple(at.match))) for at in (before.stage, after.stage))
+        if left is not None and entered is not None:
+            assert entered >= left
+            if self.world.status.promoting:
+                return
+            passed = [stage.weight for stage in stages[left + 1 : entered] if stage.hold]
+            rooms = [usable_room(spec, status) for status in (before, after)]
+            assert not any(all(is_reachable(spec, weight, room) for room in rooms) for weight in passed)
+
+    def _check_silence(self, before: Any, verdict: Verdict, looking: bool) -> None:
+        """Invariant 4: no evidence, no move, unless a deadline policy says so."""
+        silent = self.world.spec.slos and (verdict is Verdict.INCONCLUSIVE or not looking)
+        stage = before.stage
+        if not silent or stage is None or not stage.has_requests:
+            return
+        policy = next((s.on_deadline for s in expand(self.world.spec) if s.name == stage.name and s.deadline), None)
+        after = self.world.status
+        # an edit may have given the same stage another place
+        is_later = after.stage is not None and after.stage.name != stage.name and after.stage.index > stage.index
+        further = is_later and after.attempt == before.attempt
+        promoted = after.stable is not None and after.stable.attempt == before.attempt
+        stood_in = before.stable and not self.world.answers(before.stable)
+        onwards = (ActionKind.ADVANCE, ActionKind.PROMOTE)
+        asked = any(one.action in onwards and one.at >= stage.entered_at for one in after.actions) or before.promoting
+        assert not (further or promoted) or policy == "Advance" or stood_in or asked
+        if after.last_revert and after.last_revert != before.last_revert:
+            assert after.last_revert.reason != "SLOBreached"
+
+    def _check_reasons(self, before: Any) -> None:
+        """Invariant 9: what was taken back says why."""
+        after = self.world.status
+        if after.phase is Phase.REVERTING and before.phase is not Phase.REVERTING:
+            assert after.last_revert
+            assert after.last_revert.reason
+            assert after.last_revert.message
+
+    def _check_answers(self) -> None:
+        """Invariant 5: what people ask for is answered once, and answered as it is written down."""
+        answered = [answer.uid for answer in self.world.answered]
+        assert len(answered) == len(set(answered))
 
     # --- what always holds
 
@@ -308,8 +371,6 @@ class RolloutMachine(RuleBasedStateMachine):
             answered=list(world.answered),
             handed_over=list(world.handed_over),
             heard=set(world.heard),
-            noted=set(world.noted),
-            told=dict(world.told),
             cohorts=dict(world.cohorts),
             asked_until=dict(world.asked_until),
             unremembered=set(world.unremembered),
@@ -329,9 +390,6 @@ class RolloutMachine(RuleBasedStateMachine):
             decision = world.reconcile()
             world.now = max(decision.wake_at or world.now, world.now + timedelta(seconds=2))
         assert world.gone
-        if world.spec.deletion_policy is DeletionPolicy.DELETE:
-            assert world.kept is None
-            return
         self._check_reports(world)
         if not world.status.stable:
             return
@@ -353,9 +411,7 @@ class RolloutMachine(RuleBasedStateMachine):
     def _check_rest(self, world: World) -> None:
         """Left alone with good news, every rollout comes to rest, and serves."""
         world.verdict, world.looking, world.obstacles, world.preflighted = Verdict.PASS, True, (), True
-        world.guarded, self.paused = True, False
-        if self.plan["traffic"] != GATEWAY:
-            self.plan = self.plan | {"traffic": BY_PODS}  # what is refused stays so until somebody mends the spec
+        self.paused = False
         if world.spec.workload_ref and not world.origin:
             self.delete_or_make_the_origin(2)
         world.copied = world.copied and replace(world.copied, trouble=None)
@@ -377,11 +433,12 @@ class RolloutMachine(RuleBasedStateMachine):
 
     def _run_to_rest(self, world: World) -> None:
         """Let time pass, and say yes wherever somebody has to."""
+        world.settle()
         for action in (ActionKind.RESUME, ActionKind.LIFT):
             world.ask(action)
-            decision = world.settle()
+            world.settle()
         for _ in range(120):
-            world.now = max(world.now + timedelta(seconds=30), decision.wake_at or world.now)
+            world.now += timedelta(seconds=30)
             decision = world.settle()
             if any(one.reason == "AwaitingApproval" for one in world.status.conditions):
                 for stage in gated(world.spec, world.status):
