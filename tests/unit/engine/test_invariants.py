@@ -45,7 +45,7 @@ def plans(draw: st.DrawFn) -> dict[str, Any]:
     preset = draw(st.sampled_from(["canary", "blueGreen", "ring"]))  # percentages are a canary by another name
     router = draw(st.sampled_from([GATEWAY, {"replicas": {}}]))
     let_in = draw(st.lists(st.sampled_from(COHORTS), min_size=1, max_size=2)) if router is GATEWAY else []
-    slo = {"name": "errors", "metric": "error-ratio", "limit": "1%", "test": "Plain"}
+    slo: dict[str, Any] = {"name": "errors", "metric": "error-ratio", "limit": "1%", "test": "Plain"}
     slo |= {"consecutiveBreaches": draw(st.integers(1, 3))}
     slo |= draw(st.sampled_from([{}, {"onBreach": "Hold"}, {"onBreach": "Hold", "revertAfter": "5m"}]))
     return {
