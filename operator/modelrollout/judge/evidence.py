@@ -17,6 +17,7 @@ from modelrollout.api.quantities import parse_number
 from modelrollout.api.slo import Baseline, Slo
 from modelrollout.judge.eprocess import BETTER, WORSE, Array, Tally, against_limit, against_stable, log_evidence
 from modelrollout.judge.noise import Noise
+from modelrollout.judge.thresholds import is_shared
 
 PROOF_MARGIN = 2.0
 """How many times as bad as stable a candidate is proven not to be."""
@@ -168,11 +169,11 @@ class Book:
         self._is_calibrated = True
 
     def _against_limit(self, block: Pair) -> Array:
-        """Nothing, when stable is above the limit as well: what both suffer from says nothing of the candidate.
+        """Nothing, in an incident that both share: what stable suffers from as well says nothing of the candidate.
 
         Whether a block counts depends on stable's requests alone, and so favours neither side.
         """
-        if self._limit is None or is_above(block.stable, self._limit):
+        if self._limit is None or is_shared(self._slo, block.stable, self._limit):
             return np.zeros(GRID)
         if self._limit == 0 and block.candidate.bad:
             return np.full(GRID, _CERTAIN)
@@ -193,11 +194,6 @@ class Book:
     def _compared(self, block: Pair, tolerated: float, grid: Array) -> Array:
         candidate, stable = _tally(block.candidate), _tally(block.stable)
         return against_stable(candidate, stable, tolerated=tolerated, variation=self._noise.variation, grid=grid)
-
-
-def is_above(counted: Counted, limit: float) -> bool:
-    """Whether more than the limit is bad of what was counted."""
-    return counted.share is not None and counted.share > limit
 
 
 def ratio_interval(pair: Pair) -> tuple[float | None, float | None, float | None]:

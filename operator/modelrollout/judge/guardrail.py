@@ -58,11 +58,11 @@ def judge_evidence(
 
     if every_request_fails(slo, counts):
         return say(Verdict.BREACH, VerdictReason.EVERY_REQUEST_FAILS)
-    if weighed.over_limit >= ENOUGH and not (limit is not None and is_shared(slo, counts, limit)):
+    if weighed.over_limit >= ENOUGH and not (limit is not None and is_shared(slo, counts.stable, limit)):
         return say(Verdict.BREACH, VerdictReason.ABOVE_LIMIT)
     if weighed.worse >= pooled >= ENOUGH:
         return say(Verdict.BREACH, VerdictReason.WORSE_THAN_STABLE)
-    if limit is not None and exceeds(counts.share, limit) and is_shared(slo, counts, limit):
+    if limit is not None and exceeds(counts.share, limit) and is_shared(slo, counts.stable, limit):
         return say(Verdict.INCONCLUSIVE, VerdictReason.SHARED_INCIDENT, f"; {shared_words(counts)}")
     least, seen = least_samples(slo), weighed.stage.candidate.total
     if seen < least:

@@ -91,7 +91,7 @@ def judge_counts(slo: Slo, counts: Counts, coverage: Coverage, *, now: datetime)
         message = f"{message}; fewer than {least} requests decide nothing"
         return status(slo, Verdict.INCONCLUSIVE, VerdictReason.TOO_FEW_SAMPLES, message, **evidence)
     if exceeds(counts.share, limit):
-        if is_shared(slo, counts, limit):
+        if is_shared(slo, counts.stable, limit):
             message = f"{message}; {shared_words(counts)}"
             return status(slo, Verdict.INCONCLUSIVE, VerdictReason.SHARED_INCIDENT, message, **evidence)
         return status(slo, Verdict.BREACH, VerdictReason.ABOVE_LIMIT, message, **evidence)
@@ -154,9 +154,9 @@ def every_request_fails(slo: Slo, counts: Counts) -> bool:
     return all_fail and not 0 < theirs.total == theirs.bad
 
 
-def is_shared(slo: Slo, counts: Counts, limit: float) -> bool:
+def is_shared(slo: Slo, stable: Counted, limit: float) -> bool:
     """Whether stable is above the limit as well, and that matters."""
-    shared = counts.stable.share is not None and exceeds(counts.stable.share, limit)
+    shared = stable.share is not None and exceeds(stable.share, limit)
     return shared and slo.shared_incident is SharedIncident.HOLD
 
 

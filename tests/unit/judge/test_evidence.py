@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from scipy.stats import beta
 
 from modelrollout.api.evidence import Counted
-from modelrollout.api.slo import Baseline, BuiltInMetric, Counter, Slo
+from modelrollout.api.slo import Baseline, BuiltInMetric, Counter, SharedIncident, Slo
 from modelrollout.judge.eprocess import ENOUGH, PROVEN
 from modelrollout.judge.evidence import NOTHING, Book, Pair, Weighed, ratio_interval
 from modelrollout.judge.noise import Noise
@@ -65,6 +65,11 @@ def test_a_healthy_candidate_is_not_evidence_and_one_that_is_worse_is() -> None:
 def test_an_incident_that_both_suffer_from_is_evidence_of_neither() -> None:
     assert after(20, BOTH).worse < 1
     assert after(20, BOTH, LIMIT).over_limit == pytest.approx(0)
+
+
+def test_unless_the_slo_says_that_an_incident_is_no_excuse() -> None:
+    strict = LIMIT.model_copy(update={"shared_incident": SharedIncident.IGNORE})
+    assert after(20, BOTH, strict).over_limit > ENOUGH
 
 
 def test_nor_is_it_once_it_is_over() -> None:
