@@ -150,14 +150,18 @@ class Poller:
 
     async def _calibrate(self, watched: Watched, uncalibrated: Uncalibrated) -> None:
         """Read off stable's past how much its rates vary; until then, and without an answer, much is assumed."""
+        noise = None
         async with self._turns:
-            noise = await read_noise(
-                self._source,
-                uncalibrated.slos,
-                uncalibrated.stable,
-                serving_since=watched.target.watch.stable_since,
-                now=self._clock(),
-            )
+            try:
+                noise = await read_noise(
+                    self._source,
+                    uncalibrated.slos,
+                    uncalibrated.stable,
+                    serving_since=watched.target.watch.stable_since,
+                    now=self._clock(),
+                )
+            except Exception:
+                _log.exception("the past of stable cannot be read: %s", watched.target.watch)
         if noise is None:
             uncalibrated.due = time.monotonic() + _CALIBRATE_AGAIN
         else:

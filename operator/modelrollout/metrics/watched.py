@@ -47,7 +47,7 @@ class Target:
     server: ServerKind | None = None
 
 
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Uncalibrated:
     """SLOs of one template of which it is not known yet how much stable's rates vary."""
 
@@ -188,7 +188,12 @@ class Watched:
             arms = self._arms_of(slo)
             if slo.name in self.books and arms and arms.looked_at and not unreadable(slo, arms.candidate, now):
                 settled = datetime.fromtimestamp(arms.looked_at, tz=now.tzinfo) - _SETTLES
-                weighed[slo.name] = self.books[slo.name].weigh(partial(self._between, slo), settled=settled, now=now)
+                try:
+                    said = self.books[slo.name].weigh(partial(self._between, slo), settled=settled, now=now)
+                except Exception:
+                    _log.exception("the counts of SLO %s cannot be weighed: %s", slo.name, self.target.watch)
+                else:
+                    weighed[slo.name] = said
         self._count_from_there()
         return weighed
 
@@ -242,7 +247,7 @@ class Watched:
         if slo.name not in self.books:
             return judge_counts(slo, in_window, coverage, now=now)
         if slo.name not in self._weighed:
-            return undecided(slo, VerdictReason.PENDING, "stable was not looked at yet", at=now)
+            return undecided(slo, VerdictReason.PENDING, "the counts of both versions were not weighed yet", at=now)
         weighed = self._weighed[slo.name]
         return judge_evidence(slo, in_window, weighed, coverage, pooled=pooled[slo.name], now=now)
 

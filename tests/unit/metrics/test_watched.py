@@ -9,7 +9,9 @@ import pytest
 from modelrollout.api.evidence import SloEvidence
 from modelrollout.api.slo import Baseline, BuiltInMetric, Counter, Slo
 from modelrollout.api.spec import ServerKind
-from modelrollout.judge.noise import UNKNOWN
+from modelrollout.judge.evidence import Book, Weighed
+from modelrollout.judge.noise import UNKNOWN, Noise
+from modelrollout.metrics import calibration
 from modelrollout.metrics.prometheus import RawSeries
 from modelrollout.metrics.templates import load, of_counter
 from modelrollout.metrics.watched import Target
@@ -118,6 +120,31 @@ async def test_as_long_as_there_is_no_answer_much_noise_is_assumed(bench: Bench)
     bench.poller.watch(FRAUD, serving_for(target(RELATIVE), timedelta(days=1)))
     await bench.until(lambda: bool(bench.told) and "errors" in bench.told[-1][1].evidence, "told")
     assert (written(bench).variation, written(bench).block) == (UNKNOWN.variation, UNKNOWN.block)
+
+
+async def test_a_past_that_cannot_be_read_hurts_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it is that cannot be: there is one poller for all."""
+
+    def overflow(*_: object) -> Noise:
+        raise OverflowError("a past that nobody has thought of")
+
+    monkeypatch.setattr(calibration, "calibrate", overflow)
+    bench.poller.watch(FRAUD, serving_for(target(RELATIVE), timedelta(days=1)))
+    await bench.until(lambda: any(question.endswith(":1m]") for question in bench.source.asked), "asked for the past")
+    await bench.polls(10)
+    assert written(bench).variation == UNKNOWN.variation
+
+
+async def test_counts_that_cannot_be_weighed_hurt_nobody(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def overflow(*_: object, **__: object) -> Weighed:
+        raise OverflowError("counts that nobody has thought of")
+
+    monkeypatch.setattr(Book, "weigh", overflow)
+    bench.now = START + timedelta(seconds=31)
+    bench.source.series = [requests(200, 0, 80, 160)]
+    bench.poller.watch(FRAUD, target(RELATIVE))
+    await bench.until(lambda: bench.reasons() == {"errors": "Pending"}, "Pending")
+    await bench.polls(10)
 
 
 async def test_counters_of_the_users_own_are_counted_in_the_same_question(bench: Bench) -> None:
