@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from modelrollout.api.evidence import GRID
 from modelrollout.judge.eprocess import ENOUGH, Array, Tally, against_stable, log_evidence
 from modelrollout.judge.noise import PAST_MINUTES, calibrated
 
@@ -41,7 +42,7 @@ def minutes_to_revert(world: World, *, runs: int, seed: int) -> Array:
     random = np.random.default_rng(seed)
     variation, block = calibrated(*_past(world, runs, random))
     ours, theirs = _deviations(world, runs, random), _deviations(world, runs, random)
-    folded, bad_and_all = np.zeros((runs, 24)), np.zeros((4, runs))
+    folded, bad_and_all = np.zeros((runs, GRID)), np.zeros((4, runs))
     taken_back, begun = np.full(runs, np.inf), np.zeros(runs)
     minute = 0
     for share, length in world.stages:

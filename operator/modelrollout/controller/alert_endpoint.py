@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import web
 
 from modelrollout.controller.alerts import AlertBoard
+from modelrollout.controller.serving import listening
 from modelrollout.controller.settings import AlertSettings, CannotStartError
 from modelrollout.metrics.alerts import read
 
@@ -25,7 +26,7 @@ _PATIENCE = 10.0
 
 @asynccontextmanager
 async def serve(board: AlertBoard, settings: AlertSettings, *, now: Callable[[], datetime]) -> AsyncIterator[int]:
-    """Answer on all addresses; yields the port. Port 0 takes a free one, on this machine only.
+    """Answer on all addresses; yields the port (see `listening`).
 
     Raises:
         CannotStartError: somebody else has the port, or the certificate cannot be used.
@@ -48,19 +49,8 @@ async def serve(board: AlertBoard, settings: AlertSettings, *, now: Callable[[],
 
     application = web.Application(client_max_size=_LONGEST_BODY)
     application.add_routes([web.post("/api/v2/alerts", post_alerts)])
-    runner = web.AppRunner(application)
-    await runner.setup()
-    try:
-        host, tls = None if settings.port else "127.0.0.1", _tls(settings)
-        try:
-            await web.TCPSite(runner, host, settings.port, ssl_context=tls).start()
-        except OSError as error:
-            raise CannotStartError(
-                f"cannot listen on port {settings.port}: {error.strerror}; choose another with --alerts-port"
-            ) from error
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    async with listening(application, port=settings.port, option="--alerts-port", tls=_tls(settings)) as port:
+        yield port
 
 
 async def _is_known(request: web.Request, token_file: Path) -> bool:

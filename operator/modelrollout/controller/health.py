@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from aiohttp import web
 
 from modelrollout.controller.own_metrics import OwnMetrics
-from modelrollout.controller.settings import CannotStartError
+from modelrollout.controller.serving import listening
 
 _LONGEST_WAIT = 120.0
 """Seconds that a rollout may wait for a worker; a write may take 30 of them when the API server does not answer."""
@@ -58,13 +58,7 @@ class Health:
 
 @asynccontextmanager
 async def serve(health: Health, metrics: OwnMetrics, *, port: int) -> AsyncIterator[int]:
-    """Answer on all addresses; yields the port.
-
-    Port 0 takes a free one, on this machine only: IPv4 and IPv6 would get a different one each.
-
-    Raises:
-        CannotStartError: somebody else has the port.
-    """
+    """Answer on all addresses; yields the port (see `listening`)."""
 
     async def get_metrics(_: web.Request) -> web.Response:
         return web.Response(body=metrics.exposition(), headers={"Content-Type": _METRICS_TYPE})
@@ -79,15 +73,5 @@ async def serve(health: Health, metrics: OwnMetrics, *, port: int) -> AsyncItera
 
     application = web.Application()
     application.add_routes([web.get("/metrics", get_metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
-    runner = web.AppRunner(application)
-    await runner.setup()
-    try:
-        try:
-            await web.TCPSite(runner, None if port else "127.0.0.1", port).start()
-        except OSError as error:
-            raise CannotStartError(
-                f"cannot listen on port {port}: {error.strerror}; choose another with --metrics-port"
-            ) from error
-        yield runner.addresses[0][1]
-    finally:
-        await runner.cleanup()
+    async with listening(application, port=port, option="--metrics-port") as taken:
+        yield taken

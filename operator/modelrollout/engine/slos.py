@@ -25,7 +25,8 @@ _GRAVITY = [Verdict.BREACH, Verdict.INCONCLUSIVE, Verdict.PASS]
 def fold(snapshot: Snapshot, now: datetime) -> list[SloStatus]:
     """What every SLO of the spec that is judged here says now, breaches counted, in the order of the spec."""
     before = {slo.name: slo for slo in snapshot.status.slos}
-    read = _fresh_readings(snapshot, now)
+    readings = _fresh(snapshot, now)
+    read = readings.by_slo if readings else {}
     stage = snapshot.status.stage.name if snapshot.status.stage else ""
     judged = [slo for slo in snapshot.spec.slos if slo.applies_in(stage)]
     return [_count(slo, before.get(slo.name), read.get(slo.name), now) for slo in judged]
@@ -107,11 +108,6 @@ def gravest(current: Iterable[SloStatus]) -> str:
     """The gravest verdict among the SLOs, empty without any."""
     verdicts = {slo.verdict for slo in current}
     return next((verdict.value for verdict in _GRAVITY if verdict in verdicts), "")
-
-
-def _fresh_readings(snapshot: Snapshot, now: datetime) -> dict[str, SloStatus]:
-    readings = _fresh(snapshot, now)
-    return dict(readings.by_slo) if readings else {}
 
 
 def _evidence(snapshot: Snapshot, now: datetime) -> list[SloEvidence]:

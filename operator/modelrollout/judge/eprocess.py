@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaln, logsumexp
+from scipy.special import betaln
 
 from modelrollout.api.evidence import GRID
 
@@ -78,7 +78,7 @@ def against_limit(candidate: Tally, *, limit: ArrayLike, variation: ArrayLike, g
 
 def log_evidence(log_ratios: Array) -> Array:
     """Logarithm of the e-process, from the sums of its log likelihood ratios by grid point in the last axis."""
-    mixed: Array = logsumexp(log_ratios, axis=-1) - np.log(log_ratios.shape[-1])
+    mixed: Array = np.logaddexp.reduce(log_ratios, axis=-1) - np.log(log_ratios.shape[-1])
     return mixed
 
 
