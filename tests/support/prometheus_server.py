@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import yaml
 
+from support.http_servers import answering
 from testbed import debian
 
 SCRAPE_INTERVAL = 0.25
@@ -61,14 +62,8 @@ class Exporter:
 
     @contextmanager
     def serving(self) -> Iterator["Exporter"]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        try:
+        with answering(self._server):
             yield self
-        finally:
-            self._server.shutdown()
-            self._server.server_close()
-            thread.join()
 
     def _page(self, target: str) -> str | None:
         with self._lock:

@@ -2,7 +2,6 @@ import asyncio
 import contextlib
 import json
 import socket
-import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.engine.effects import Watch
 from modelrollout.metrics.access import LONGEST_TIMEOUT, Access
 from modelrollout.metrics.prometheus import Matrix, Prometheus, Single, Source, Trouble, Unavailable, Value
+from support.http_servers import answering
 from unit.controller.fake_cluster import KEY, START, Clock, rollout
 
 WATCH = Watch(
@@ -175,12 +175,8 @@ class Working:
 
     @contextlib.contextmanager
     def serving(self) -> Iterator["Working"]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield self
-        self._server.shutdown()
-        self._server.server_close()
-        thread.join()
+        with answering(self._server):
+            yield self
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         outer = self

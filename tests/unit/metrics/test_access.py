@@ -4,7 +4,6 @@ import base64
 import json
 import logging
 import ssl
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,6 +15,7 @@ import trustme
 
 from modelrollout.metrics.access import AccessError, described
 from modelrollout.metrics.prometheus import Prometheus, Single, Unavailable, Value
+from support.http_servers import answering
 
 SECRET = "s3cr3t-0f-0urs"
 
@@ -34,12 +34,8 @@ class Server:
 
     @contextmanager
     def serving(self) -> Iterator["Server"]:
-        thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
-        thread.start()
-        yield self
-        self._server.shutdown()
-        self._server.server_close()
-        thread.join()
+        with answering(self._server):
+            yield self
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
         outer = self

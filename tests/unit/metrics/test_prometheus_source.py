@@ -1,7 +1,6 @@
 """What becomes of the answers of a server: real HTTP on loopback, answers of the test's own making."""
 
 import json
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +22,7 @@ from modelrollout.metrics.prometheus import (
     Unavailable,
     Value,
 )
+from support.http_servers import answering
 
 
 @asynccontextmanager
@@ -43,16 +43,12 @@ async def prometheus(status: int, body: object, asked: list[dict[str, list[str]]
             """Nothing."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
     source = Prometheus(Access(url=f"http://127.0.0.1:{server.server_address[1]}/"))
-    try:
-        yield source
-    finally:
-        source.close()
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with answering(server):
+        try:
+            yield source
+        finally:
+            source.close()
 
 
 def success(result: object, **more: object) -> dict[str, object]:
