@@ -14,13 +14,13 @@ from modelrollout.api.attempt import AttemptOutcome
 from modelrollout.api.capacity import NoRoom
 from modelrollout.api.slo import Verdict
 from modelrollout.api.spec import ModelRolloutSpec
-from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
+from modelrollout.api.status import Colour, ModelRolloutStatus, Phase, StageStatus
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine.capacity import is_reachable, splits_by_pods
 from modelrollout.engine.gates import gated
 from modelrollout.engine.room import usable_room
 from modelrollout.engine.snapshot import Copied, Obstacle, Origin, Snapshot
-from modelrollout.engine.stages import expand
+from modelrollout.engine.stages import expand, next_stage
 from unit.engine.simulation import World, make_spec
 
 VERSIONS = ["1.0.0", "2.0.0", "3.0.0"]
@@ -291,9 +291,7 @@ class RolloutMachine(RuleBasedStateMachine):
             return
         policy = next((s.on_deadline for s in expand(self.world.spec) if s.name == stage.name and s.deadline), None)
         after = self.world.status
-        # an edit may have given the same stage another place
-        is_later = after.stage is not None and after.stage.name != stage.name and after.stage.index > stage.index
-        further = is_later and after.attempt == before.attempt
+        further = after.stage is not None and after.attempt == before.attempt and self._is_later(after, stage)
         promoted = after.stable is not None and after.stable.attempt == before.attempt
         stood_in = before.stable and not self.world.answers(before.stable)
         onwards = (ActionKind.ADVANCE, ActionKind.PROMOTE)
@@ -301,6 +299,14 @@ class RolloutMachine(RuleBasedStateMachine):
         assert not (further or promoted) or policy == "Advance" or stood_in or asked
         if after.last_revert and after.last_revert != before.last_revert:
             assert after.last_revert.reason != "SLOBreached"
+
+    def _is_later(self, after: ModelRolloutStatus, left: StageStatus) -> bool:
+        """An edit may have moved the stage, or have taken it out: then the first one is entered again."""
+        assert after.stage
+        is_gone = left.name not in {stage.name for stage in expand(self.world.spec)}
+        if is_gone and after.stage.index == next_stage(self.world.spec, -1, usable_room(self.world.spec, after)):
+            return False
+        return after.stage.name != left.name and after.stage.index > left.index
 
     def _check_reasons(self, before: Any) -> None:
         """Invariant 9: what was taken back says why."""
