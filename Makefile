@@ -63,6 +63,10 @@ e2e: .venv/ready ## Test with real pods, a real model server, Envoy and Promethe
 bench: .venv/ready ## Measure from breach to route, and what an idle fleet costs
 	@$(PY) -m bench
 
+.PHONY: prove
+prove: .venv/ready ## Try healthy and faulty candidates on real pods, half an hour long, and write docs/proof.md
+	@$(PY) -m prove
+
 .PHONY: figures
 figures: .venv/ready ## Simulate how often healthy candidates are taken back, and how soon bad ones
 	@$(PY) -m figures

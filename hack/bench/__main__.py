@@ -21,6 +21,7 @@ from testbed.waiting import tail
 
 from .fleet import STABLE, Fleet
 from .latency import POLL_SECONDS, Stopwatch
+from .polling import measure_polling
 from .report import Breaches, Report
 from .usage import cpu_seconds, measure_idle
 
@@ -28,12 +29,24 @@ from .usage import cpu_seconds, measure_idle
 @click.command(context_settings={"show_default": True, "help_option_names": ["-h", "--help"]})
 @click.option("--runs", type=click.IntRange(1), default=20, help="Breaches to measure, with one rollout and with many.")
 @click.option("--rollouts", type=click.IntRange(1), default=50, help="How many are many, in progress or idle.")
-@click.option("--idle-seconds", type=click.FloatRange(1), default=60, help="How long the idle ones are watched.")
+@click.option("--seconds", type=click.FloatRange(1), default=60, help="How long idle and judged ones are watched.")
+@click.option(
+    "--polled", type=click.IntRange(1), multiple=True, default=(300, 1000), help="Rollouts to judge on one Prometheus."
+)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Where to write results.")
-def main(runs: int, rollouts: int, idle_seconds: float, json_file: Path | None) -> None:
-    """Measure how fast a breach takes a candidate's requests away, and what an idle fleet costs."""
+def main(
+    runs: int,
+    rollouts: int,
+    seconds: float,
+    polled: tuple[int, ...],
+    json_file: Path | None,
+) -> None:
+    """Measure how fast a breach takes a candidate's requests away, and what judging and an idle fleet cost."""
     report, exporter = Report(), Exporter()
     new_client: Any = config.new_client_from_config
+    for size in polled:
+        with testbed.temporary("light", "bench") as bed:
+            report.polling.append(measure_polling(bed, rollouts=size, seconds=seconds))
     with _bed() as bed, exporter.serving() as scraped, new_client(str(bed.kubeconfig)) as client:
         stopwatch = Stopwatch(client, exporter, bed.start_prometheus(scraped))
         fleet = Fleet(bed, client, exporter)
@@ -45,8 +58,8 @@ def main(runs: int, rollouts: int, idle_seconds: float, json_file: Path | None) 
                 fleet.grow(rollouts)
         # A fresh operator: the LISTs of its start are over before the idle minute, the next ones are long after.
         with _operator(bed) as operator:
-            with step(f"the idle ones for {idle_seconds:g} s"):
-                report.idle = measure_idle(bed, operator, rollouts=rollouts, seconds=idle_seconds)
+            with step(f"the idle ones for {seconds:g} s"):
+                report.idle = measure_idle(bed, operator, rollouts=rollouts, seconds=seconds)
             report.breaches.append(_breaches(fleet, stopwatch, operator, runs=runs))
     report.show(Console())
     if json_file:

@@ -1,4 +1,4 @@
-"""Train the model versions of the demo: two good ones, and three that go wrong the way real ones do.
+"""Train the model versions of the demo: two good ones, three that go wrong the way real ones do, one at will.
 
 The data are the 8 x 8 grey pictures of handwritten digits that scikit-learn ships.
 """
@@ -33,20 +33,23 @@ def main(target: Path) -> None:
     images, digits = load_digits(return_X_y=True)
     seen, unseen, seen_digits, unseen_digits = train_test_split(images, digits, test_size=0.3, random_state=1)
 
-    def write(version: str, model: ClassifierMixin) -> Path:
+    def write(version: str, model: ClassifierMixin, **settings: str) -> Path:
         folder = target / version
         folder.mkdir(parents=True)
         (folder / "settings.json").write_text(json.dumps(SERVER, indent=2))
-        (folder / "model-settings.json").write_text(json.dumps(MODEL, indent=2))
+        (folder / "model-settings.json").write_text(json.dumps(MODEL | settings, indent=2))
         joblib.dump(model, folder / "model.joblib", compress=1)
         return folder
 
-    def fit_and_write(version: str, model: ClassifierMixin) -> Path:
+    def fit_and_write(version: str, model: ClassifierMixin, **settings: str) -> Path:
         model.fit(seen, seen_digits)
         print(f"{version}: accuracy {accuracy_score(unseen_digits, model.predict(unseen)):.3f}")
-        return write(version, model)
+        return write(version, model, **settings)
 
     fit_and_write("1.0.0", make_pipeline(StandardScaler(), LogisticRegression(C=0.1, max_iter=500)))
+    fit_and_write(
+        "faulty", make_pipeline(StandardScaler(), LogisticRegression(max_iter=500)), implementation="faulty.Faulty"
+    )
     fit_and_write("1.1.0", ExtraTreesClassifier(n_estimators=60, random_state=1))
     fit_and_write("1.2.0-slow", LABORIOUS)
     write("1.2.0-failing", FORGETFUL.fit(seen[:FORGETFUL_ROWS], seen_digits[:FORGETFUL_ROWS]))

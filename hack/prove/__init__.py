@@ -1,0 +1,1 @@
+"""Proof on real pods: healthy candidates stay, faulty ones go, and how long that takes."""
