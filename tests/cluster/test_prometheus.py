@@ -13,7 +13,7 @@ from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, SloStatus
 from modelrollout.metrics.access import Access
 from modelrollout.metrics.preflight import check
-from modelrollout.metrics.prometheus import Prometheus
+from modelrollout.metrics.prometheus import NoData, Prometheus
 from modelrollout.metrics.queries import Scope
 from support.prometheus_server import Exporter, PrometheusServer
 from support.terminal import Shown
@@ -433,4 +433,9 @@ async def test_preflight_reads_server_and_edges_off_the_real_series(
     assert message.endswith("the nearest edges are 300ms")
     (message,) = await found("300ms", server="sglang")
     assert message.endswith("by their series they are vllm: correct spec.server")
+    exporter.stop("llm")
+    lately = f"count(last_over_time({first_token}_count[6s]))"
+    await eventually(lambda: source.value(lately), NoData(), "scrapes that fail")
+    (message,) = await found("250ms")
+    assert message.endswith("the nearest edges are 300ms")
     source.close()

@@ -8,8 +8,11 @@ from modelrollout.metrics.meters import Histogram
 from modelrollout.metrics.prometheus import Source, Trouble
 from modelrollout.metrics.templates import NAME_LABEL, load
 
-_LATELY = "[5s:5s]"
-"""A subquery of one step: its answer has the labels of the series that were current a moment ago."""
+_STEP = "[5s:5s]"
+"""A subquery of one step: its answer has the labels of series, which that of an instant query could not tell here."""
+
+_LATELY = "[1m]"
+"""How far back a series counts: a scrape that failed once takes away nothing that the pods expose."""
 
 KNOWN_SERVERS = tuple(kind for kind in ServerKind if kind is not ServerKind.AUTO)
 """Those that have a template."""
@@ -59,7 +62,7 @@ async def find_server(source: Source, namespace: str, rollout: str) -> ServerKin
 
 
 async def _labels(source: Source, label: str, selector: str) -> frozenset[str] | Trouble:
-    answer = await source.matrix(f"group by ({label}) ({selector}){_LATELY}")
+    answer = await source.matrix(f"group by ({label}) (last_over_time({selector}{_LATELY})){_STEP}")
     if isinstance(answer, Trouble):
         return answer
     return frozenset(series.labels.get(label, "") for series in answer.series)

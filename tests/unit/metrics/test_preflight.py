@@ -164,8 +164,8 @@ async def test_edges_are_those_of_the_rollout() -> None:
     source = scraping(*MLSERVER, edges=("0.12",))
     await found(source, spec(BETWEEN_EDGES))
     assert source.asked[-1] == (
-        'group by (le) ({__name__="rest_server_request_duration_seconds_bucket",namespace="ml",'
-        'modelrollout_io_name="fraud"})[5s:5s]'
+        'group by (le) (last_over_time({__name__="rest_server_request_duration_seconds_bucket",namespace="ml",'
+        'modelrollout_io_name="fraud"}[1m]))[5s:5s]'
     )
 
 
