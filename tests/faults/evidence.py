@@ -13,7 +13,7 @@ from support.recorder import ACTIONS, DEPLOYMENTS, EVENTS, REPORTS, ROLLOUTS, RO
 from support.watching import Object
 
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\dT")
-_OF_THIS_RUN = {"message", "value", "samples", "loadSeconds", "uid"}
+_OF_THIS_RUN = {"message", "value", "samples", "loadSeconds", "uid", "course"}
 
 
 def end_of(trail: Trail, expected: End) -> End:

@@ -10,6 +10,7 @@ from typing import Annotated
 from pydantic import Field
 
 from modelrollout.api.base import ApiModel, Text
+from modelrollout.api.course import Course
 from modelrollout.api.evidence import Comparison
 from modelrollout.api.slo import Verdict
 
@@ -20,6 +21,9 @@ MOST_CONSENTS = 128
 
 MOST_ENTRIES = 64
 """How many entries the timeline of an attempt keeps; what is left out beyond that is counted."""
+
+MOST_COURSES = 16
+"""As many as there may be SLOs. With 60 points of 96 bytes each they take 110 kB at the very most, and usually 5."""
 
 
 class Word(ApiModel):
@@ -89,6 +93,12 @@ class TimelineEntry(ApiModel):
     stage: Annotated[str, Field(max_length=63)] = Field(
         description="The stage that the rollout is in by then; empty outside of stages.", default=""
     )
+    weight: int | None = Field(
+        description="Per cent of the requests that the candidate is to get by then, in a stage or a step back.",
+        ge=0,
+        le=100,
+        default=None,
+    )
     left: Annotated[str, Field(max_length=63)] = Field(
         description="The stage that it left by this, upwards or back.", default=""
     )
@@ -118,6 +128,11 @@ class AttemptRecord(ApiModel):
     )
     omitted: int = Field(description="How many entries were left out for want of room.", default=0)
     reported: int = Field(description="How many entries the report is known to have.", default=0)
+    course: list[Course] = Field(
+        description="How each SLO went, until the attempt is over and the report tells it.",
+        default_factory=list,
+        max_length=MOST_COURSES,
+    )
     consents: list[Consent] = Field(
         description="Approvals and checklist items, once another attempt has begun.",
         default_factory=list,

@@ -8,6 +8,7 @@ from pydantic import Field
 from modelrollout.api.attempt import (
     MOST_ACTIONS,
     MOST_CONSENTS,
+    MOST_COURSES,
     MOST_ENTRIES,
     ActionRecord,
     AttemptOutcome,
@@ -15,6 +16,7 @@ from modelrollout.api.attempt import (
     TimelineEntry,
 )
 from modelrollout.api.base import ApiModel, Text
+from modelrollout.api.course import Course
 
 
 class RolloutReportSpec(ApiModel):
@@ -51,6 +53,11 @@ class RolloutReportStatus(ApiModel):
         description="What happened, oldest first.", default_factory=list, max_length=MOST_ENTRIES
     )
     omitted: int = Field(description="How many entries of the timeline were left out for want of room.", default=0)
+    course: list[Course] = Field(
+        description="How each SLO went, in numbers, until the last entry of the timeline.",
+        default_factory=list,
+        max_length=MOST_COURSES,
+    )
     consents: list[Consent] = Field(
         description="Approvals, and items of checklists that were signed off.",
         default_factory=list,

@@ -22,7 +22,8 @@ MOST_HISTORY = 100
 MOST_RECORDS = 16
 """How many attempts are remembered: the newest, and those before it whose reports are not written yet.
 
-Those before it have no more than MOST_ENTRIES entries together: where reports are refused for long, the oldest go.
+Those before it have no more than MOST_ENTRIES entries together, and one of them its course: where reports are refused
+for long, the oldest go.
 """
 
 

@@ -57,7 +57,7 @@ class Reports:
         there = None
         with suppress(NotFoundError):
             there = await self._api.get(ROLLOUT_REPORTS, key_of(manifest))
-        return only_onto(there, manifest)
+        return only_onto(there, report.with_course_of(there, manifest))
 
     async def _remove_surplus(self, key: Key, *, limit: int, in_use: Collection[int]) -> None:
         selector = f"{ROLLOUT_REPORTS.selector},{NAME}={key.name}"

@@ -11,6 +11,7 @@ from datetime import datetime
 from modelrollout.api.attempt import MOST_ENTRIES, AttemptOutcome, AttemptRecord, Evidence, TimelineEntry
 from modelrollout.api.slo import Slo, Verdict
 from modelrollout.api.status import MOST_RECORDS, ModelRolloutStatus, SloStatus, StageStatus
+from modelrollout.engine.course import asked, with_course
 from modelrollout.engine.effects import Effect, WriteReport, fence
 from modelrollout.engine.history import in_use
 from modelrollout.engine.move import Move, evolve
@@ -38,17 +39,19 @@ def recorded(snapshot: Snapshot, move: Move, now: datetime) -> ModelRolloutStatu
         records = [*_unreported(snapshot), _begun(before, after, now)]
     if not records or records[-1].attempt != after.attempt:
         return after
-    record = _noted(records[-1], _entries(snapshot, move, now))
+    record = with_course(_noted(records[-1], _entries(snapshot, move, now)), snapshot, after, now)
     return evolve(after, records=[*records[:-1], _judged(record, before, move, now)])
 
 
 def reports_noted(snapshot: Snapshot, status: ModelRolloutStatus) -> ModelRolloutStatus:
     """The status without attempts that are over and reported, but for the newest, which is marked as reported.
 
-    A report that still grows is not marked: that would be a write for every write of it.
+    A report that still grows is not marked: that would be a write for every write of it. The course of an attempt is
+    large, and in the report by then.
     """
     records = [
-        evolve(one, reported=one.entries) if one.ended and _is_known(snapshot, one) else one for one in status.records
+        evolve(one, reported=one.entries, course=[]) if one.ended and _is_known(snapshot, one) else one
+        for one in status.records
     ]
     kept = [one for one in records[:-1] if one.reported != one.entries]
     return evolve(status, records=[*kept, *records[-1:]])
@@ -91,7 +94,7 @@ def _unreported(snapshot: Snapshot) -> list[AttemptRecord]:
     lagging = [_whole(status, one) for one in status.records if _lags(snapshot, one)][-(MOST_RECORDS - 1) :]
     while sum(len(one.timeline) for one in lagging) > MOST_ENTRIES:
         lagging = lagging[1:]
-    return lagging
+    return [*(evolve(one, course=[]) for one in lagging[:-1]), *lagging[-1:]]
 
 
 def _whole(status: ModelRolloutStatus, record: AttemptRecord) -> AttemptRecord:
@@ -116,9 +119,11 @@ def _entries(snapshot: Snapshot, move: Move, now: datetime) -> list[TimelineEntr
     before, after = snapshot.status, move.status
     if _is_over(before, after) and (_serving(before), before.workload) == (_serving(after), after.workload):
         return []
-    stage = after.stage.name if after.stage else ""
+    stage, step = after.stage.name if after.stage else "", after.stage or after.way_back
+    weight = step.weight if step else None
     notes = [
-        TimelineEntry(at=now, reason=event.reason, message=event.message[:1024], stage=stage) for event in move.events
+        TimelineEntry(at=now, reason=event.reason, message=event.message[:1024], stage=stage, weight=weight)
+        for event in move.events
     ]
     if not notes or not move.moved:
         return notes
@@ -158,16 +163,10 @@ def _said(slo: SloStatus, spec: Slo) -> Evidence:
         value=slo.value,
         limit=slo.limit,
         samples=slo.samples,
-        asked=_asked(spec)[:256],
+        asked=asked(spec),
         window=spec.window,
         comparison=slo.comparison,
     )
-
-
-def _asked(spec: Slo) -> str:
-    if spec.query:
-        return spec.query.value
-    return f"{spec.counter.bad or spec.counter.good} of {spec.counter.total}" if spec.counter else str(spec.metric)
 
 
 def _noted(record: AttemptRecord, entries: list[TimelineEntry]) -> AttemptRecord:

@@ -33,6 +33,7 @@ def render(rollout: Rollout, record: AttemptRecord) -> Manifest:
         duration=_written(record.ended - record.started) if record.ended else "",
         timeline=record.timeline,
         omitted=record.omitted,
+        course=record.course,
         consents=record.consents,
         actions=record.actions,
     )
@@ -45,6 +46,14 @@ def render(rollout: Rollout, record: AttemptRecord) -> Manifest:
         # people read it: what is not so, or not there, is not said
         status=happened.model_dump(mode="json", by_alias=True, exclude_defaults=True),
     )
+
+
+def with_course_of(there: Live | None, manifest: Manifest) -> Manifest:
+    """The report with the course of the one in the cluster: the record of an attempt that is over has it no more."""
+    if there is None or there["spec"] != manifest["spec"] or "course" in manifest["status"]:
+        return manifest
+    course = there.get("status", {}).get("course", [])
+    return {**manifest, "status": {**manifest["status"], "course": course}} if course else manifest
 
 
 def surplus(reports: Iterable[Live], *, limit: int, in_use: Collection[int]) -> list[Live]:

@@ -6,10 +6,16 @@ from typing import Any
 
 import pytest
 
+from modelrollout.api.attempt import AttemptRecord, TimelineEntry
+from modelrollout.api.course import Course
+from modelrollout.api.owner import Rollout
 from modelrollout.api.slo import Verdict
+from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.controller.client import NotFoundError
 from modelrollout.controller.kinds import MODEL_ROLLOUTS, ROLLOUT_REPORTS, Key
-from unit.controller.fake_cluster import KEY, Operator, rollout
+from modelrollout.controller.reporting import Reports
+from modelrollout.engine.effects import WriteReport
+from unit.controller.fake_cluster import KEY, START, Operator, rollout
 from unit.controller.scene import SPEC, Scene
 
 SECOND = "apply RolloutReport scorer-2"
@@ -93,6 +99,20 @@ async def test_a_report_that_is_refused_does_not_hold_a_deletion_up(scene: Scene
     scene.api.remove(MODEL_ROLLOUTS, KEY)
     await scene.operator.run_until(lambda: ("ModelRollout", KEY) not in scene.api.objects, looks=30)
     assert names(scene) == ["scorer-1"]
+
+
+async def test_what_the_status_has_forgotten_stays_in_the_report_when_there_is_more_to_tell(scene: Scene) -> None:
+    spec = ModelRolloutSpec.model_validate(rollout("2.0.0", **SPEC)["spec"])
+    reports, subject = Reports(scene.api), Rollout(name=KEY.name, namespace=KEY.namespace, uid="uid-1", spec=spec)
+    course = [Course(name="errors", asked="0", limit=0.1, points=["30 0.05", "60 0.2"])]
+    entry = TimelineEntry(at=START, reason="Promoted", message="…", moved=True)
+    promoted = AttemptRecord(attempt=2, version="2.0.0", started=START, ended=START, timeline=[entry], course=course)
+    undone = promoted.model_copy(update={"course": [], "timeline": [entry, entry]})
+    for record in (promoted, undone):
+        await reports.write(subject, WriteReport(record=record))
+    told = report(scene, 2)
+    assert len(told["timeline"]) == 2
+    assert told["course"][0]["points"] == ["30 0.05", "60 0.2"]
 
 
 async def test_the_oldest_reports_go_beyond_the_limit_and_what_is_in_use(scene: Scene) -> None:

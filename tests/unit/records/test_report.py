@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from modelrollout.api.attempt import AttemptOutcome, AttemptRecord, Consent, Evidence, TimelineEntry
+from modelrollout.api.course import Course
+from modelrollout.api.objects import Manifest
 from modelrollout.api.report import RolloutReport
 from modelrollout.api.slo import Verdict
-from modelrollout.records.report import render, surplus
+from modelrollout.records.report import render, surplus, with_course_of
 from support.rendering import rollout
 
 STARTED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -52,6 +54,34 @@ def test_it_fits_its_own_api_and_loses_nothing_of_the_record() -> None:
     assert (report.spec.version, report.spec.from_version) == ("2.1.0", "2.0.0")
     assert report.status.timeline == TIMELINE
     assert report.status.consents == [consent]
+
+
+COURSE = [Course(name="errors", asked="error-ratio", limit=0.01, points=["0 0/0 0/0 1", "30 3/200 20/1800 1.4"])]
+
+
+def with_course(uid: str = "uid-1") -> Manifest:
+    """A report as it stands in the cluster, of the ModelRollout with this uid."""
+    there = render(rollout(), RECORD.model_copy(update={"course": COURSE}))
+    return {**there, "spec": there["spec"] | {"uid": uid}}
+
+
+def test_it_tells_the_course() -> None:
+    assert RolloutReport.model_validate(with_course()).status.course == COURSE
+
+
+def test_it_keeps_a_course_that_the_record_has_forgotten() -> None:
+    kept = with_course_of(with_course(), render(rollout(), ended(timedelta(minutes=5))))
+    assert RolloutReport.model_validate(kept).status.course == COURSE
+    assert kept["status"]["reason"] == "SLOBreached"
+
+
+def test_but_not_one_of_another_rollout_nor_one_of_which_more_is_known() -> None:
+    fresh = render(rollout(), RECORD)
+    assert with_course_of(with_course("another"), fresh) == fresh
+    longer = [COURSE[0].model_copy(update={"points": [*COURSE[0].points, "60 6/400 40/3600 1.9"]})]
+    known = render(rollout(), RECORD.model_copy(update={"course": longer}))
+    assert with_course_of(with_course(), known) == known
+    assert with_course_of(None, fresh) == fresh
 
 
 def test_it_does_not_say_what_is_not_there() -> None:
