@@ -10,6 +10,9 @@ from modelrollout.api.base import ApiModel
 GRID = 24
 """Points of the grids of the sequential tests."""
 
+ENOUGH_EVIDENCE, SUSPICIOUS_EVIDENCE = 100, 10
+"""Evidence of harm that takes a candidate back, and from which on it gets no more requests until it is less again."""
+
 LogRatios = Annotated[list[float], Field(max_length=GRID)]
 
 
@@ -73,3 +76,42 @@ class Comparison(ApiModel):
     )
     decision_at: datetime | None = Field(description="When that would be, at the present rate.", default=None)
     proven: bool = Field(description="Whether it is proven not to be twice as bad.", default=False)
+
+    @property
+    def in_words(self) -> str:
+        """What is known so far, for people."""
+        evidence = f"evidence of harm {_in_words(self.evidence)} of {ENOUGH_EVIDENCE}"
+        return f"{self._counts}{self._times}; {evidence}{self._outlook}"
+
+    @property
+    def _counts(self) -> str:
+        ours = _share_in_words(self.candidate)
+        if not self.stable.total:
+            return ours
+        return f"{ours} against stable's {_share_in_words(self.stable)}"
+
+    @property
+    def _times(self) -> str:
+        if self.ratio is None or self.ratio_low is None:
+            return ""
+        end = "or more" if self.ratio_high is None else f"to {_in_words(self.ratio_high)}"
+        return f" ({_in_words(self.ratio)} times, 95% {_in_words(self.ratio_low)} {end})"
+
+    @property
+    def _outlook(self) -> str:
+        if not self.samples_needed:
+            return ""
+        about = float(f"{self.samples_needed:.2g}")
+        when = f" (about {self.decision_at:%Y-%m-%d %H:%MZ})" if self.decision_at else ""
+        return f"; about {about:,.0f} more requests like these decide{when}"
+
+
+def _share_in_words(counted: Counted) -> str:
+    return "no request" if counted.share is None else f"{counted.share:.2%} of {counted.total:,}"
+
+
+def _in_words(number: float) -> str:
+    """To three digits, and without exponents."""
+    if 0 < number < 0.01:
+        return "under 0.01"
+    return f"{number:.3g}" if number < 1000 else f"{number:,.0f}"

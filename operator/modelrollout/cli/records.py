@@ -133,11 +133,13 @@ def _evidence(evidence: Evidence) -> Text:
     value = "no value" if evidence.value is None else f"{evidence.value:.4g}"
     limit = f" (limit {evidence.limit:.4g})" if evidence.limit is not None else ""
     samples = f", {evidence.samples:,} requests" if evidence.samples is not None else ""
+    known = f"in the attempt {evidence.comparison.in_words}" if evidence.comparison else ""
+    why = evidence.message or known
     return Text.assemble(
         f"{evidence.name} ",
         (evidence.verdict, VERDICTS[evidence.verdict]),
         f": {value}{limit}{samples} in {evidence.window}: {evidence.asked}",
-        (f"  {evidence.message}" if evidence.message else "", DIM),
+        (f"  {why}" if why else "", DIM),
     )
 
 

@@ -185,9 +185,12 @@ def _slos(rollout: ModelRollout) -> Iterator[RenderableType]:
             limits.get(slo.name, ""),
             "" if slo.samples is None else f"{slo.samples:,}",
             slo.reason,
-            Text("" if slo.verdict is Verdict.PASS else slo.message),
+            Text("" if slo.verdict is Verdict.PASS or slo.comparison else slo.message),
         )
     yield Padding(table, (1, 0, 0, 0))
+    for slo in rollout.status.slos:
+        if slo.comparison:
+            yield Padding(Text.assemble((slo.name, HEADING), f": {slo.message}"), (0, 0, 0, 2))
 
 
 def _bound(slo: Slo) -> str:

@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import betaln
 
-from modelrollout.api.evidence import GRID
+from modelrollout.api.evidence import ENOUGH_EVIDENCE, GRID, SUSPICIOUS_EVIDENCE
 
 Array = NDArray[np.float64]
 
-ENOUGH = float(np.log(100))
+ENOUGH = float(np.log(ENOUGH_EVIDENCE))
 """Logarithm of the evidence that takes a candidate back: wrong in one of a hundred healthy candidates at most."""
 
-SUSPICIOUS = float(np.log(10))
+SUSPICIOUS = float(np.log(SUSPICIOUS_EVIDENCE))
 """Logarithm of the evidence from which on a candidate gets no more requests until it is less again."""
 
 PROVEN = float(np.log(20))

@@ -17,7 +17,6 @@ from modelrollout.judge.thresholds import (
     Counts,
     VerdictReason,
     count_message,
-    counted_words,
     down,
     every_request_fails,
     exceeds,
@@ -96,30 +95,10 @@ def pool(slos: Mapping[str, Slo], weighed: Mapping[str, Weighed]) -> dict[str, f
 
 
 def explained(slo: Slo, counts: Counts, comparison: Comparison) -> str:
-    """What was counted and what it is evidence of, in a sentence for people."""
-    said = count_message(slo, counts)
-    if slo.baseline is None:
-        return f"{said}; {_strength(comparison)}"
-    ours, theirs = comparison.candidate, comparison.stable
-    if not theirs.total:
-        return f"{said}; stable has no requests to compare with"
-    so_far = f"in this attempt {counted_words(slo, ours.bad, ours.total)}" if ours.total else "nothing in this attempt"
-    beside = f"{so_far}, of stable's {theirs.share:.2%} of {theirs.total}"
-    return f"{said}; {beside}{_times(comparison)}; {_strength(comparison)}"
-
-
-def _times(comparison: Comparison) -> str:
-    if comparison.ratio is None or comparison.ratio_low is None:
-        return ""
-    high = "any number of" if comparison.ratio_high is None else f"{comparison.ratio_high:.3g}"
-    return f", {comparison.ratio:.3g} times as many ({comparison.ratio_low:.3g} to {high})"
-
-
-def _strength(comparison: Comparison) -> str:
-    said = f"evidence of harm {comparison.evidence:.3g}, {math.exp(ENOUGH):.0f} take it back"
-    if comparison.samples_needed:
-        said += f", some {comparison.samples_needed:,} more requests if it goes on so"
-    return said
+    """What was counted just now and what is known of the whole attempt, in a sentence for people."""
+    alone = slo.baseline is not None and not comparison.stable.total
+    beside = "; stable has no requests to compare with" if alone else ""
+    return f"{count_message(slo, counts)}; in this attempt {comparison.in_words}{beside}"
 
 
 def _comparison(slo: Slo, counts: Counts, weighed: Weighed, now: datetime) -> Comparison:

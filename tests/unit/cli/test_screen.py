@@ -63,6 +63,15 @@ def test_a_stage_shows_versions_progress_weights_and_slos() -> None:
     assert any(line.startswith("Hold ") and line.endswith("20s of 1m") for line in lines)
 
 
+def test_what_is_known_of_counts_is_a_sentence_for_each_slo_also_of_one_that_passes() -> None:
+    message = "1 of 120 requests failed (0.83%), last 2m; in this attempt 0.91% of 1,204; evidence of harm 1.31 of 100"
+    comparison = {"candidate": {"bad": 11, "total": 1204}, "stable": {}, "evidence": 1.31}
+    errors = in_canary_10()["slos"][0] | {"message": message, "comparison": comparison}
+    lines = screen(in_canary_10(slos=[errors]))
+    assert "errors Pass 0.12% 1% 1,204 WithinLimit" in lines
+    assert f"errors: {message}" in lines
+
+
 def test_a_weight_that_cannot_be_reached_is_named() -> None:
     status = in_canary_10(weights={"declared": 40, "reachable": 33.33, "observed": 33.33})
     line = "Weight 33.33 % of the requests, 40 % declared (33.33 % can be reached)"

@@ -122,14 +122,28 @@ def test_a_status_carries_the_comparison_and_says_it() -> None:
     assert said.comparison.samples_needed
     rate = 250 / 120
     assert said.comparison.decision_at == NOW + timedelta(seconds=said.comparison.samples_needed / rate)
-    assert "4 times as many (2.77 to 5.65)" in said.message
-    assert "evidence of harm 30, 100 take it back" in said.message
+    about = float(f"{said.comparison.samples_needed:.2g}")
+    assert said.message == (
+        "10 of 250 requests failed (4.00%), last 2m; in this attempt 4.00% of 1,000 against stable's 1.00% of 19,000 "
+        "(4 times, 95% 2.77 to 5.65); evidence of harm 30 of 100; "
+        f"about {about:.0f} more requests like these decide (about {said.comparison.decision_at:%Y-%m-%d %H:%MZ})"
+    )
 
 
 def test_where_there_is_no_harm_no_decision_is_expected() -> None:
     said = judged(RELATIVE, weighed())
     assert said.comparison
     assert (said.comparison.samples_needed, said.comparison.decision_at) == (None, None)
+
+
+def test_where_nothing_can_be_compared_it_says_so() -> None:
+    alone = Pair(candidate=Counted(bad=8, total=1000), stable=Counted())
+    said = judged(RELATIVE, weighed(alone), stable=Counted())
+    assert said.message == (
+        "2 of 250 requests failed (0.80%), last 2m; in this attempt 0.80% of 1,000; evidence of harm 1 of 100; "
+        "stable has no requests to compare with"
+    )
+    assert "compare" not in judged(LIMIT, weighed(alone), stable=Counted()).message
 
 
 @pytest.mark.parametrize(("log_proof", "proven"), [(PROVEN, True), (PROVEN - 0.01, False)])

@@ -142,7 +142,8 @@ async def test_a_verdict_on_counts(bench: Bench) -> None:
     assert (key, readings.attempt, readings.stage, readings.looked_at) == (FRAUD, 3, 0, bench.now)
     errors = readings.by_slo["errors"]
     assert (errors.verdict, errors.samples, errors.at) == (Verdict.BREACH, 200, START + timedelta(seconds=30))
-    assert errors.message.startswith("10 of 200 requests failed (5.00%), limit 1%, last 31s; evidence of harm 192, ")
+    assert errors.message.startswith("10 of 200 requests failed (5.00%), limit 1%, last 31s; in this attempt ")
+    assert "; evidence of harm 192 of 100" in errors.message
 
 
 async def test_the_next_stage_counts_anew_on_the_same_ledger(bench: Bench) -> None:
