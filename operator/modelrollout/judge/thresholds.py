@@ -189,7 +189,7 @@ def counted_words(slo: Slo, bad: float, total: float) -> str:
         what = f"of {slo.counter.total} are {'good' if slo.counter.good else 'bad'}"
     else:
         what = _BAD[slo.metric or BuiltInMetric.ERROR_RATIO].format(slo.slower_than)
-    return f"{bad:.0f} of {total:.0f} {what} ({bad / total:.2%})"
+    return f"{bad:,.0f} of {total:,.0f} {what} ({bad / total:.2%})"
 
 
 def describe(length: timedelta) -> str:

@@ -50,7 +50,7 @@ async def test_a_histogram_under_an_old_and_a_new_name_counts_once(bench: Bench,
     bench.poller.watch(FRAUD, watched(ServerKind.VLLM, TOKENS))
     await bench.until(lambda: bench.reasons() == {"tokens": "AboveLimit"}, "AboveLimit")
     message = bench.told[-1][1].by_slo["tokens"].message
-    assert message.startswith("30 of 1000 samples took longer than 50ms a token (3.00%)")
+    assert message.startswith("30 of 1,000 samples took longer than 50ms a token (3.00%)")
 
 
 async def test_metrics_of_one_server_are_counted_apart(bench: Bench) -> None:
