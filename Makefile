@@ -87,7 +87,7 @@ format: .venv/ready ## Format the code
 .PHONY: lock
 lock: .venv/ready ## Pin the dependencies anew from pyproject.toml
 	@.venv/bin/uv pip compile pyproject.toml -q --custom-compile-command "make lock" --universal --python-version 3.11 --generate-hashes -o requirements.lock
-	@.venv/bin/uv pip compile pyproject.toml -q --custom-compile-command "make lock" --universal --python-version 3.11 --generate-hashes --extra dev \
+	@.venv/bin/uv pip compile pyproject.toml -q --custom-compile-command "make lock" --universal --python-version 3.11 --generate-hashes --extra dev --extra plots \
 		-c requirements.lock -o requirements-dev.lock
 
 .PHONY: clean

@@ -1,7 +1,9 @@
 """`history` and `report`: the attempts of a ModelRollout and how each went, from its RolloutReports."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from importlib import import_module
+from typing import TextIO
 
 import click
 from pydantic import ValidationError
@@ -10,10 +12,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from modelrollout.api.attempt import AttemptOutcome, Evidence, TimelineEntry
+from modelrollout.api.attempt import AttemptOutcome, AttemptRecord, Evidence, TimelineEntry
 from modelrollout.api.base import problems
 from modelrollout.api.labels import NAME
 from modelrollout.api.report import RolloutReport, report_name
+from modelrollout.api.status import ModelRolloutStatus
 from modelrollout.cli.cluster import REPORTS, Cluster, Object, on_cluster
 from modelrollout.cli.names import rollout_argument
 from modelrollout.cli.output import console, output_option, print_data
@@ -45,16 +48,42 @@ def history(cluster: Cluster, name: str, output: str) -> None:
 @click.command()
 @rollout_argument
 @click.option("--attempt", type=int, help="Number of the attempt; the newest by default.", metavar="NUMBER")
+@click.option(
+    "--plot",
+    "picture",
+    type=click.File("w", encoding="utf-8", lazy=True),
+    help="Also draw it into this file, as SVG.",
+    metavar="FILE",
+)
 @output_option
 @on_cluster
-def report(cluster: Cluster, name: str, attempt: int | None, output: str) -> None:
+def report(cluster: Cluster, name: str, attempt: int | None, picture: TextIO | None, output: str) -> None:
     """Tell how an attempt went, with the evidence behind each decision."""
-    number = cluster.rollout(name).status.attempt if attempt is None else attempt
-    found = cluster.read(REPORTS, report_name(name, number))
+    newest = cluster.rollout(name).status if attempt is None else ModelRolloutStatus(attempt=attempt)
+    found = cluster.read(REPORTS, report_name(name, newest.attempt))
+    if picture:
+        _draw(_up_to_now(_parsed(found), newest.records), picture)
     if output == "table":
         console().print(story(_parsed(found)))
     else:
         print_data(found, output)
+
+
+def _up_to_now(told: RolloutReport, records: Iterable[AttemptRecord]) -> RolloutReport:
+    """With what happened since its last entry, where the attempt is under way."""
+    newest = next((one for one in records if one.attempt == told.spec.attempt and one.course), None)
+    if newest is None:
+        return told
+    return told.model_copy(update={"status": told.status.model_copy(update={"course": newest.course})})
+
+
+def _draw(told: RolloutReport, picture: TextIO) -> None:
+    """With a library that not everybody has who has the rest."""
+    try:
+        plot = import_module("modelrollout.cli.plot")
+    except ModuleNotFoundError as error:
+        raise click.ClickException(f"a picture needs {error.name}: pip install '.[plots]' brings it") from error
+    picture.write(plot.draw(told))
 
 
 def _reports(cluster: Cluster, name: str) -> list[Object]:
