@@ -76,7 +76,7 @@ class Evidence(ApiModel):
     limit: float | None = Field(description="The limit it was held against.", default=None)
     samples: int | None = Field(description="Requests counted in the window.", default=None)
     asked: Annotated[str, Field(max_length=256)] = Field(
-        description="What was asked of Prometheus: a built-in metric by name, or the query."
+        description="What was asked of Prometheus: a built-in metric by name, counters, or the query."
     )
     window: Annotated[str, Field(max_length=63)] = Field(description="How far back requests counted.")
     comparison: Comparison | None = Field(

@@ -66,7 +66,7 @@ class Course(ApiModel):
 
     name: Annotated[str, Field(max_length=63)] = Field(description="Name of the SLO.")
     asked: Annotated[str, Field(max_length=256)] = Field(
-        description="What was asked of Prometheus: a built-in metric by name, or the query."
+        description="What was asked of Prometheus: a built-in metric by name, counters, or the query."
     )
     limit: float | None = Field(description="The limit it was held against.", default=None)
     tolerated: float | None = Field(

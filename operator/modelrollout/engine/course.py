@@ -43,7 +43,7 @@ def asked(slo: Slo) -> str:
         return slo.query.value[:_ASKED_LENGTH]
     if slo.counter:
         return f"{slo.counter.bad or slo.counter.good} of {slo.counter.total}"[:_ASKED_LENGTH]
-    return str(slo.metric)
+    return f"{slo.metric} over {slo.slower_than}" if slo.slower_than else str(slo.metric)
 
 
 def thinned(points: Sequence[str]) -> list[str]:

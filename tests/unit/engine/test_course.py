@@ -82,6 +82,13 @@ def test_a_point_says_what_was_counted_of_both_and_what_it_is_evidence_of() -> N
     assert (only.name, only.asked, only.limit, only.tolerated) == ("errors", "error-ratio", 0.01, 1.25)
 
 
+def test_what_was_asked_is_told_with_its_threshold() -> None:
+    world = counting(slos=[{"name": "slow", "metric": "latency", "slowerThan": "250ms", "limit": "5%"}])
+    world.run_for(MINUTE / 2)
+    (slow,) = world.status.records[-1].course
+    assert slow.asked == "latency over 250ms"
+
+
 def test_the_breach_that_takes_a_candidate_back_is_the_last_point() -> None:
     world = counting()
     world.worse, world.verdict = 5, Verdict.BREACH
