@@ -89,6 +89,7 @@ class Poller:
             for key, watched in list(self._watched.items()):
                 if watched.has_news(self._clock()):
                     self._tell(key)
+                    await asyncio.sleep(0)  # who acts on it need not wait until all the others are weighed
             took = time.monotonic() - started
             await asyncio.sleep(max(self._interval - took, took, backoff))  # at most half of the time is spent asking
 

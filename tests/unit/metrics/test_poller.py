@@ -133,6 +133,29 @@ async def test_many_rollouts_share_a_question(bench: Bench) -> None:
     await bench.until(lambda: len({key for key, _ in bench.told}) == 50, "all of them told")
 
 
+async def test_whoever_acts_on_readings_need_not_wait_for_those_of_others() -> None:
+    """Many rollouts take a while to weigh, and a candidate may have to be taken back."""
+    done: list[str] = []
+    both = asyncio.Event()
+
+    def act(name: str) -> None:
+        done.append(f"acted on {name}")
+        if name == "b":
+            both.set()
+
+    def tell(key: Key, _: Readings) -> None:
+        done.append(f"told of {key[1]}")
+        asyncio.get_running_loop().call_soon(act, key[1])
+
+    poller = Poller(FakeSource(), tell, clock=lambda: START)
+    for name in ("a", "b"):
+        poller.watch(("ml", name), target(ERRORS))
+    polling = asyncio.create_task(poller.run())
+    await asyncio.wait_for(both.wait(), 10)
+    polling.cancel()
+    assert done == ["told of a", "acted on a", "told of b", "acted on b"]
+
+
 async def test_a_verdict_on_counts(bench: Bench) -> None:
     bench.now = START + timedelta(seconds=31)
     bench.source.series = [requests(200, 10, 100, 200), requests(500, 0, 5, 10)]
