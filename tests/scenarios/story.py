@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from types import TracebackType
 from typing import Any, Self
@@ -204,6 +205,39 @@ class Story(Rollout):
             conditions = [{"type": "Ready", "status": ready}]
             body = {"status": {"conditions": conditions}}
             self.pods.patch_namespaced_pod_status(pod.metadata.name, self.namespace, body)
+
+    def a_container_ends(
+        self,
+        part: Object,
+        reason: str,
+        code: int,
+        *,
+        restarts: int = 1,
+        is_looping: bool = False,
+        was_ready: bool = True,
+    ) -> str:
+        """The container of one pod of a version has ended, as a kubelet would say it; returns the name of the pod.
+
+        It runs again, or waits for that. Its pod is not ready any more, or never was.
+        """
+        name: str = min(pod.metadata.name for pod in self.pods_of(part))
+        # kubelets tell times in whole seconds; this one is not to be before what has just happened
+        now = (datetime.now(UTC) + timedelta(seconds=1)).isoformat(timespec="seconds")
+        waits = {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off restarting failed container"}}
+        ended = {"reason": reason, "exitCode": code, "startedAt": now, "finishedAt": now}
+        container = {
+            "name": "server",
+            "image": "scorer",
+            "imageID": "",
+            "ready": False,
+            "restartCount": restarts,
+            "state": waits if is_looping else {"running": {"startedAt": now}},
+            "lastState": {"terminated": ended},
+        }
+        unready = {"conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": now}]}
+        body = {"status": {"containerStatuses": [container]} | (unready if was_ready else {})}
+        self.pods.patch_namespaced_pod_status(name, self.namespace, body)
+        return name
 
     def pods_are_deleted(self, part: Object) -> None:
         """Somebody deletes all pods of a version."""

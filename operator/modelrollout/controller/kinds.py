@@ -78,7 +78,7 @@ POLICY_BINDINGS = Kind(
     selector=_PART_OF_US,
 )
 PODS = Kind("v1", "Pod", "pods", selector=f"{NAME},{ATTEMPT}", fields="status.phase=Pending")
-"""Those of ours that wait: only what the scheduler says of them is kept. Others are read when they are warmed up."""
+"""Those of ours that wait: only what the scheduler says of them is kept. Others are read when they warm up or crash."""
 EVENTS = Kind("events.k8s.io/v1", "Event", "events")
 LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
 

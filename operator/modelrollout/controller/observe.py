@@ -18,6 +18,7 @@ from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
 from modelrollout.controller import guard
 from modelrollout.controller.alerts import AlertBoard
 from modelrollout.controller.background import Background
+from modelrollout.controller.crashes import Crashes
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import DEPLOYMENTS, Key
 from modelrollout.controller.readings import ReadingsBoard
@@ -77,6 +78,7 @@ class Observer:
         refusals: Refusals,
         references: References,
         reports: Reports,
+        crashes: Crashes,
         look_again: Callable[[Key, timedelta], None],
         now: Callable[[], datetime],
     ) -> None:
@@ -88,6 +90,7 @@ class Observer:
         self._refusals = refusals
         self._references = references
         self._reports = reports
+        self._crashes = crashes
         self._look_again = look_again
         self._now = now
         self._in_the_way_since: dict[Key, dict[Obstacle, datetime]] = {}
@@ -112,6 +115,7 @@ class Observer:
     def forget(self, key: Key) -> None:
         """The rollout is gone."""
         self._references.forget(key)
+        self._crashes.forget(key)
         self._in_the_way_since.pop(key, None)
 
     def _snapshot(self, key: Key, rollout: ModelRollout, owner: Rollout, described: Described) -> Snapshot:
@@ -128,6 +132,7 @@ class Observer:
             spec=described.spec,
             status=status,
             workloads=workloads,
+            crashes=self._crashes.known(key, status),
             copied=described.copied,
             origin=described.origin,
             recorded=dict(map(revisions.observe, self._informers.records(key))),

@@ -18,6 +18,7 @@ from modelrollout.controller.alerts import AlertBoard
 from modelrollout.controller.apply import Applier
 from modelrollout.controller.background import Background
 from modelrollout.controller.client import KubeApi, connect
+from modelrollout.controller.crashes import Crashes
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.judging import Judging, MeasuredSource
@@ -96,6 +97,7 @@ class Operator:
             metrics=metrics,
             copy_secrets=settings.copy_secrets,
         )
+        self._crashes = Crashes(api, informers=self.informers, queue=self._queue, now=_now)
         self._references = References(
             api,
             copied=tuple(kind for kind in COPIED.values() if kind in self.informers.kinds),
@@ -131,6 +133,7 @@ class Operator:
                 refusals=refusals,
                 references=self._references,
                 reports=reports,
+                crashes=self._crashes,
                 look_again=lambda key, after: self._queue.add_after(key, after.total_seconds()),
                 now=_now,
             ),
@@ -245,7 +248,8 @@ class Operator:
         if self._is_working:
             await asyncio.wait({work}, timeout=_LAST_WRITES)
         work.cancel()
-        await asyncio.gather(work, self._warm_ups.close(), self._preflights.close(), return_exceptions=True)
+        beside = (self._warm_ups.close(), self._preflights.close(), self._crashes.close())
+        await asyncio.gather(work, *beside, return_exceptions=True)
         await self._events.drain(seconds=_LAST_EVENTS)
         for prometheus in self._prometheus.values():
             prometheus.close()

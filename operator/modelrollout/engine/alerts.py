@@ -36,11 +36,11 @@ def _is_about(alert: Alert, candidate: ColourStatus, status: ModelRolloutStatus)
     if alert.attempt:
         is_its_doing = alert.attempt == str(candidate.attempt)
     else:
-        is_its_doing = alert.starts_at >= _first_requests(candidate, status)
+        is_its_doing = alert.starts_at >= first_requests(candidate, status)
     return is_its_doing and alert.colour in ("", candidate.colour)
 
 
-def _first_requests(candidate: ColourStatus, status: ModelRolloutStatus) -> datetime:
+def first_requests(candidate: ColourStatus, status: ModelRolloutStatus) -> datetime:
     """When the candidate entered its first stage, as the record of its attempt has it."""
     entered = [
         entry.at

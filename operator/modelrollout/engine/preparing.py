@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus
+from modelrollout.engine.breakers import breaker
 from modelrollout.engine.capacity import reachable_weights, skips_unreachable
 from modelrollout.engine.gates import gate, stays_before
 from modelrollout.engine.move import Move, Waiting, evolve, is_ready, paused_by, paused_time, stays, with_status
@@ -151,6 +152,10 @@ def _said(move: Move, reason: Reason) -> Move:
 
 
 def _wait_for_pods(snapshot: Snapshot, candidate: ColourStatus, pods: int, now: datetime) -> Move:
+    """Until the progress deadline, unless it is plain before that they do not come up. Nobody is hurt while paused."""
+    broken = breaker(snapshot, candidate, now, has_requests=False)
+    if broken and not paused_by(snapshot):
+        return revert(snapshot, candidate, now, reason=broken.reason, message=broken.message)
     trouble = pods_trouble(snapshot, candidate)
     why = f": {trouble}" if trouble else ""
     missing = f"waiting for {pods} ready pods of version {candidate.version} in {candidate.colour}{why}"

@@ -7,6 +7,7 @@ from modelrollout.api.slo import ABOVE_WARNING, OnBreach, Verdict
 from modelrollout.api.status import ColourStatus, SloStatus, StageStatus
 from modelrollout.api.strategy import OnDeadline
 from modelrollout.engine.alerts import harmful_alert, told_of
+from modelrollout.engine.breakers import breaker, shared_incident
 from modelrollout.engine.capacity import (
     ROUTE_SETTLES,
     candidate_replicas,
@@ -105,7 +106,7 @@ def _first_breaches(snapshot: Snapshot, slos: list[SloStatus]) -> tuple[Emit, ..
 
 
 def _harm(trial: _Trial) -> Move | None:
-    """Take the candidate back when an SLO is breached, an alert fires, or nobody answers for its share."""
+    """Take the candidate back when an SLO is breached, an alert fires, it crashes, or nobody answers for its share."""
     snapshot, candidate = trial.snapshot, trial.candidate
     worst = harmful(snapshot.spec.slos, trial.slos, trial.now)
     if worst:
@@ -115,6 +116,9 @@ def _harm(trial: _Trial) -> Move | None:
     alert = harmful_alert(snapshot, candidate, trial.now) if trial.stage.has_requests else None
     if alert:
         return revert(snapshot, candidate, trial.now, reason=Reason.ALERT_FIRING, message=told_of(alert))
+    broken = breaker(snapshot, candidate, trial.now, has_requests=trial.stage.has_requests)
+    if broken:
+        return revert(snapshot, candidate, trial.now, reason=broken.reason, message=broken.message)
     nobody = not answering_pods(snapshot, candidate)
     # a stable version that gave up all of its pods has to be asked for them, whoever answers by then
     could_serve = answering_pods(snapshot, snapshot.status.stable) > 0 or trial.room is not None
@@ -222,7 +226,8 @@ def _held_back(trial: _Trial) -> Waiting | None:
 def _undecided(trial: _Trial) -> Waiting | None:
     """What keeps the candidate from going on after the hold, if anything does."""
     open_slos = [slo for slo in not_passing(trial.snapshot.spec.slos, trial.slos) if _is_required(trial.stage, slo)]
-    return _unready(trial) or _wait_for_slos(trial, open_slos) or _unproven(trial)
+    shared = shared_incident(trial.snapshot, trial.candidate, trial.now)
+    return _unready(trial) or shared or _wait_for_slos(trial, open_slos) or _unproven(trial)
 
 
 def _unproven(trial: _Trial) -> Waiting | None:

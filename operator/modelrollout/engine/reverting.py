@@ -6,6 +6,7 @@ from datetime import datetime
 from modelrollout.api.quantities import parse_duration
 from modelrollout.api.status import ColourStatus, ModelRolloutStatus, Phase, WayBackStatus
 from modelrollout.engine.alerts import harmful_alert, told_of
+from modelrollout.engine.breakers import breaker
 from modelrollout.engine.capacity import ROUTE_SETTLES
 from modelrollout.engine.draining import drain_time
 from modelrollout.engine.move import (
@@ -54,16 +55,18 @@ def at_once(snapshot: Snapshot, now: datetime) -> Snapshot:
 
 
 def _step_by_step(snapshot: Snapshot, candidate: ColourStatus, step: WayBackStatus, now: datetime) -> Move:
-    """One step of a gradual way back: as in a stage, a breach or an alert takes the rest back at once."""
+    """One step of a gradual way back: as in a stage, a breach, an alert or a crash takes the rest back at once."""
     if not answering_pods(snapshot, snapshot.status.stable):
         return _keep_serving(snapshot, candidate, now)
     slos = fold(snapshot, now)
     snapshot = with_verdicts(snapshot, slos, now)
     worst = harmful(snapshot.spec.slos, slos, now)
     alert = harmful_alert(snapshot, candidate, now)
+    broken = breaker(snapshot, candidate, now, has_requests=True)
     message = f"Version {candidate.version} goes back at once"
-    if worst or alert or not answering_pods(snapshot, candidate):
-        why = told_of(alert) if alert else "it has no ready pod left"
+    if worst or alert or broken or not answering_pods(snapshot, candidate):
+        why = broken.message if broken else "it has no ready pod left"
+        why = told_of(alert) if alert else why
         why = f"SLO {worst.name} is breached: {worst.message}" if worst else why
         told = warning(Reason.GOING_BACK, f"{message}: {why}")
         return Move(status=at_once(snapshot, now).status, events=(told,), moved=True)

@@ -53,6 +53,32 @@ class Workload:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Crash:
+    """A container that has ended at least once, as its pod told when somebody looked at it last."""
+
+    colour: Colour
+    attempt: int
+    pod: str
+    container: str
+    restarts: int
+    """Since the pod was made."""
+    restarts_since_ready: int
+    """Since the container was first seen ready, as far as this process saw it."""
+    was_ready: bool
+    """Its pod has been ready at some time, and so may have had requests."""
+    looping: bool
+    """It ended so often that the kubelet waits before it starts it again."""
+    reason: str
+    """Why it ended last, such as Error or OOMKilled; empty when the pod does not say."""
+    exit_code: int | None
+    ended_at: datetime | None
+
+    @property
+    def is_out_of_memory(self) -> bool:
+        return self.reason == "OOMKilled"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Copied:
     """What of the things that the template names is copied, as last read."""
 
@@ -162,6 +188,8 @@ class Snapshot:
     """With the template that spec.workloadRef stands for; None there as long as that one is unknown."""
     status: ModelRolloutStatus
     workloads: Mapping[Colour, Workload] = field(default_factory=dict)
+    crashes: tuple[Crash, ...] = ()
+    """What containers of either version suffered, while there is a candidate."""
     copied: Copied | None = None
     """None: the template names nothing that is copied."""
     origin: Origin | None = None

@@ -20,6 +20,7 @@ from modelrollout.controller.alerts import AlertBoard
 from modelrollout.controller.apply import Applier
 from modelrollout.controller.background import Background
 from modelrollout.controller.client import ConflictError, NotFoundError, Page
+from modelrollout.controller.crashes import Crashes
 from modelrollout.controller.events import EventRecorder
 from modelrollout.controller.informers import Informers
 from modelrollout.controller.kinds import (
@@ -294,6 +295,7 @@ class Operator:
                 refusals=refusals,
                 references=self.references,
                 reports=reports,
+                crashes=Crashes(api, informers=self.informers, queue=queue, now=clock.now),
                 look_again=lambda key, after: self.queue.add_after(key, after.total_seconds()),
                 now=clock.now,
             ),
