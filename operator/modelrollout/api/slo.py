@@ -348,6 +348,11 @@ class Slo(ApiModel):
         return self.query is None
 
     @property
+    def counts_requests(self) -> bool:
+        """Whether its total is one of requests: not of tokens, nor of events that versions may differ in."""
+        return self.metric is not None and self.metric is not BuiltInMetric.TIME_PER_OUTPUT_TOKEN
+
+    @property
     def is_sequential(self) -> bool:
         """Whether it is judged by the evidence of the whole attempt, at any moment."""
         return self.counts and self.test is not Test.PLAIN

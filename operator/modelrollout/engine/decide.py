@@ -3,9 +3,10 @@
 from dataclasses import replace
 from datetime import datetime
 
+from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, ModelRolloutStatus, Phase
 from modelrollout.engine.actions import answers, hear, heard_at
-from modelrollout.engine.capacity import ROUTE_SETTLES
+from modelrollout.engine.capacity import ROUTE_SETTLES, splits_by_pods
 from modelrollout.engine.conditions import report
 from modelrollout.engine.deleting import deleting, drains_first, taking_back
 from modelrollout.engine.effects import AddFinalizer, ApplyBudgets, Decision, Effect, Emit, Watch, WriteStatus
@@ -55,7 +56,7 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
             drain_due(snapshot.spec, status, now),
             heard_at(snapshot, status, now),
         ),
-        watch=_watch(status),
+        watch=_watch(snapshot.spec, status),
         preflight=status.phase is Phase.PREPARING,
     )
 
@@ -138,7 +139,7 @@ def _with_own_obstacles(snapshot: Snapshot) -> Snapshot:
     return replace(snapshot, obstacles=(*own, *snapshot.obstacles)) if own else snapshot
 
 
-def _watch(status: ModelRolloutStatus) -> Watch | None:
+def _watch(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> Watch | None:
     """The SLOs of the stage, or of the step back, while the candidate takes requests."""
     step, stable, candidate = status.stage or status.way_back, status.stable, status.candidate
     judged = judged_stage(status)
@@ -154,4 +155,17 @@ def _watch(status: ModelRolloutStatus) -> Watch | None:
         stable_since=stable.since,
         name=status.stage.name if status.stage else "",
         comparable=not (status.stage and status.stage.match),
+        split=_split(spec, status),
     )
+
+
+def _split(spec: ModelRolloutSpec, status: ModelRolloutStatus) -> int | None:
+    """The share of the stage, where a router gives it to everybody's requests alike, and by now.
+
+    Pods get what connections bring. Where somebody is sent by header, nobody knows how many that are.
+    """
+    stage = status.stage
+    if stage is None or not 0 < stage.weight < 100:
+        return None
+    by_weight = not (splits_by_pods(spec) or stage.match or status.excluded)
+    return stage.weight if by_weight and status.weights.observed == stage.weight else None

@@ -203,6 +203,8 @@ class Watch:
     """Of the stage; empty on the way back."""
     comparable: bool = True
     """Whether the same kind of requests goes to both: those of a cohort are others than everybody's."""
+    split: int | None = None
+    """Per cent of the requests that the route gives the candidate; None where it does not tell, or not yet."""
 
 
 @dataclass(frozen=True, kw_only=True)

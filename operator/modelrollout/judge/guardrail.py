@@ -13,6 +13,7 @@ from modelrollout.api.status import SloStatus
 from modelrollout.judge.eprocess import ENOUGH, PROVEN, SUSPICIOUS
 from modelrollout.judge.evidence import Weighed, ratio_interval
 from modelrollout.judge.ledger import Coverage
+from modelrollout.judge.split import Mismatch
 from modelrollout.judge.thresholds import (
     Counts,
     VerdictReason,
@@ -34,11 +35,19 @@ _STRONGEST = 1e9
 
 
 def judge_evidence(
-    slo: Slo, counts: Counts, weighed: Weighed, coverage: Coverage, *, pooled: float, now: datetime
+    slo: Slo,
+    counts: Counts,
+    weighed: Weighed,
+    coverage: Coverage,
+    *,
+    pooled: float,
+    now: datetime,
+    mismatch: Mismatch | None = None,
 ) -> SloStatus:
     """Verdict of an SLO by the evidence of the attempt; `pooled` is that of all that are compared with stable.
 
-    Of several comparisons the one with the strongest evidence answers for all.
+    Of several comparisons the one with the strongest evidence answers for all. Where the requests are not split as
+    declared there is none: the limit alone decides then.
     """
     if unknown := nothing_to_judge(slo, counts, coverage, now):
         return unknown
@@ -59,6 +68,8 @@ def judge_evidence(
         return say(Verdict.BREACH, VerdictReason.EVERY_REQUEST_FAILS)
     if weighed.over_limit >= ENOUGH and not (limit is not None and is_shared(slo, counts.stable, limit)):
         return say(Verdict.BREACH, VerdictReason.ABOVE_LIMIT)
+    if mismatch:
+        return say(Verdict.INCONCLUSIVE, VerdictReason.SPLIT_MISMATCH, f"; {mismatch.words}")
     if weighed.worse >= pooled >= ENOUGH:
         return say(Verdict.BREACH, VerdictReason.WORSE_THAN_STABLE)
     if limit is not None and exceeds(counts.share, limit) and is_shared(slo, counts.stable, limit):

@@ -70,6 +70,8 @@ class Coverage:
     """Those of the current ones whose newest scrape failed."""
     newest: float | None = None
     """Time of the newest scrape that worked; None when none ever did."""
+    interval: float = UNKNOWN_INTERVAL
+    """Seconds between two scrapes of the target that is scraped most rarely."""
 
 
 class _Step(NamedTuple):
@@ -215,6 +217,7 @@ class Ledger:
             current=len(current),
             down=tuple(sorted(name for name, target in current.items() if target.is_down)),
             newest=max((target.answered[-1] for target in self._targets.values() if target.answered), default=None),
+            interval=usual,
         )
 
     def forget(self, before: float) -> None:

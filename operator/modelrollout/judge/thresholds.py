@@ -44,6 +44,7 @@ class VerdictReason(StrEnum):
     EVERY_REQUEST_FAILS = EVERY_REQUEST_FAILS
     SUSPICIOUS = "Suspicious"
     SHARED_INCIDENT = "SharedIncident"
+    SPLIT_MISMATCH = "SplitMismatch"
     NO_TRAFFIC = "NoTraffic"
     TOO_FEW_SAMPLES = "TooFewSamples"
     TARGET_DOWN = "TargetDown"

@@ -24,6 +24,7 @@ from modelrollout.metrics.exposed import NotFound
 from modelrollout.metrics.prometheus import Trouble
 from modelrollout.metrics.queries import FreeQuery, Scope
 from modelrollout.metrics.readings import Arms, between, counts, unknown_server, unreadable
+from modelrollout.metrics.splits import Splits
 from modelrollout.metrics.templates import Arm, Template, is_of_server, template_for
 
 _log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Watched:
     """By the name of their SLO."""
     books: Mapping[str, Book]
     """By the name of their SLO: those that are judged by the evidence of the attempt."""
+    splits: Splits
     uncalibrated: list[Uncalibrated] = field(default_factory=list)
     unfound: NotFound | Trouble | None = None
     """Why the server was not found when it was last looked for."""
@@ -97,6 +99,8 @@ class Watched:
             arms=before.arms if before else {},
             queries=_queries(key, target),
             books=books,
+            splits=Splits(target.watch, target.slos, books, before=before.splits if before else None),
+            _weighed=before.weighed_of(books, target) if before else {},
         )
         watched._look_at_arms()
         return watched
@@ -126,10 +130,12 @@ class Watched:
         """What the SLOs say, taken as told."""
         if any(arms.has_news for arms in self.arms.values()):
             self._weighed = self._weigh(now)
+            self._look_at_splits(now)
         self.told_at = now
         for feed in self.feeds:
             feed.news = False
-        pooled = pool({slo.name: slo for slo in self.target.slos}, self._weighed)
+        comparable = [slo for slo in self.target.slos if not self.splits.mismatch(slo)]
+        pooled = pool({slo.name: slo for slo in comparable}, self._weighed)
         return Readings(
             attempt=self.target.watch.attempt,
             stage=self.target.watch.stage,
@@ -151,6 +157,11 @@ class Watched:
             if watch.since != self.target.watch.since:
                 book.turn(partial(self._between, slo), now=now, since=watch.since)
             yield slo.name, book
+
+    def weighed_of(self, books: Mapping[str, Book], target: Target) -> dict[str, Weighed]:
+        """What was weighed of books that go on in the same stage: it holds until the next look."""
+        goes_on = target.watch.since == self.target.watch.since
+        return {name: one for name, one in self._weighed.items() if goes_on and books.get(name) is self.books[name]}
 
     def calibrated(self, uncalibrated: Uncalibrated, noise: Mapping[str, Noise]) -> None:
         """It is known how much stable's rates vary."""
@@ -196,6 +207,13 @@ class Watched:
                     weighed[slo.name] = said
         self._count_from_there()
         return weighed
+
+    def _look_at_splits(self, now: datetime) -> None:
+        for slo in self.target.slos:
+            arms, weighed = self._arms_of(slo), self._weighed.get(slo.name)
+            if arms and weighed:
+                coverages = [feed.ledger.coverage(now.timestamp()) for feed in (arms.candidate, arms.stable)]
+                self.splits.look(slo, weighed, coverages, now)
 
     def _count_from_there(self) -> None:
         """What is not in the books for good yet must stay in the ledgers."""
@@ -249,7 +267,15 @@ class Watched:
         if slo.name not in self._weighed:
             return undecided(slo, VerdictReason.PENDING, "the counts of both versions were not weighed yet", at=now)
         weighed = self._weighed[slo.name]
-        return judge_evidence(slo, in_window, weighed, coverage, pooled=pooled[slo.name], now=now)
+        return judge_evidence(
+            slo,
+            in_window,
+            weighed,
+            coverage,
+            pooled=pooled[slo.name],
+            now=now,
+            mismatch=self.splits.mismatch(slo),
+        )
 
 
 def _book(slo: Slo, watch: Watch, resumed: SloEvidence | None) -> Book:

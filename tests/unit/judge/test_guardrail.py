@@ -12,6 +12,7 @@ from modelrollout.judge.eprocess import ENOUGH, PROVEN, SUSPICIOUS
 from modelrollout.judge.evidence import Pair, Weighed
 from modelrollout.judge.guardrail import judge_evidence, pool
 from modelrollout.judge.ledger import Coverage
+from modelrollout.judge.split import Mismatch, Requests
 from modelrollout.judge.thresholds import Counts, VerdictReason
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -34,9 +35,11 @@ def judged(
     stable: Counted = Counted(bad=37, total=4750),  # noqa: B008 - immutable
     coverage: Coverage = SEEN,
     pooled: float | None = None,
+    mismatch: Mismatch | None = None,
 ) -> SloStatus:
     counts = Counts(bad=bad, total=total, span=timedelta(minutes=2), stable=stable)
-    return judge_evidence(slo, counts, said, coverage, pooled=said.worse if pooled is None else pooled, now=NOW)
+    pooled = said.worse if pooled is None else pooled
+    return judge_evidence(slo, counts, said, coverage, pooled=pooled, now=NOW, mismatch=mismatch)
 
 
 def outcome(status: SloStatus) -> tuple[Verdict, str]:
@@ -66,6 +69,19 @@ def test_the_value_alone_decides_nothing() -> None:
 
 def test_above_the_warning_people_are_told_and_it_passes() -> None:
     assert outcome(judged(LIMIT, weighed(), bad=4)) == (Verdict.PASS, VerdictReason.ABOVE_WARNING)
+
+
+def test_where_requests_are_not_split_as_declared_nothing_is_compared_and_the_limit_goes_on() -> None:
+    other = Mismatch(declared=0.05, requests=Requests(candidate=200, stable=1800), since=NOW)
+    both = LIMIT.model_copy(update={"baseline": Baseline()})
+    held = judged(both, weighed(worse=ENOUGH), mismatch=other)
+    assert outcome(held) == (Verdict.INCONCLUSIVE, VerdictReason.SPLIT_MISMATCH)
+    assert "10.00% of the requests went to the candidate (200 of 2000 since 12:00:00Z)" in held.message
+    assert outcome(judged(both, weighed(), mismatch=other)) == outcome(held)
+    over = judged(both, weighed(worse=ENOUGH, over_limit=ENOUGH), mismatch=other)
+    assert outcome(over) == (Verdict.BREACH, VerdictReason.ABOVE_LIMIT)
+    failing = judged(both, weighed(), bad=20, total=20, mismatch=other)
+    assert outcome(failing) == (Verdict.BREACH, VerdictReason.EVERY_REQUEST_FAILS)
 
 
 BROKEN = Counted(bad=240, total=4750)

@@ -150,6 +150,7 @@ def test_coverage_of_targets_that_are_scraped() -> None:
     ledger.absorb([scrapes(up="1 1 1", target="pod-a"), scrapes(up="1 1 0", target="pod-b")])
     coverage = ledger.coverage(now=35)
     assert (coverage.known, coverage.current, coverage.down, coverage.newest) == (2, 2, ("pod-b",), 30)
+    assert coverage.interval == 15
 
 
 def test_a_target_without_scrapes_for_three_intervals_is_not_current() -> None:
@@ -161,7 +162,7 @@ def test_a_target_without_scrapes_for_three_intervals_is_not_current() -> None:
 
 def test_an_empty_ledger_knows_nothing() -> None:
     coverage = Ledger().coverage(now=0)
-    assert (coverage.known, coverage.current, coverage.newest) == (0, 0, None)
+    assert (coverage.known, coverage.current, coverage.newest, coverage.interval) == (0, 0, None, 60)
     assert total(Ledger(), "failed") == 0
 
 
