@@ -45,9 +45,9 @@ class MeasuredSource:
         """See `Source.matrix`."""
         return await self._measured("batched", self._source.matrix(promql))
 
-    async def value(self, promql: str) -> Single:
+    async def value(self, promql: str, at: datetime | None = None) -> Single:
         """See `Source.value`."""
-        return await self._measured("free", self._source.value(promql))
+        return await self._measured("free", self._source.value(promql, at))
 
     async def names(self) -> frozenset[str] | Trouble:
         """See `Source.names`."""
@@ -72,7 +72,7 @@ class Nowhere:
         """See `Source.matrix`."""
         return self._answer
 
-    async def value(self, promql: str) -> Single:  # noqa: ARG002
+    async def value(self, promql: str, at: datetime | None = None) -> Single:  # noqa: ARG002
         """See `Source.value`."""
         return self._answer
 

@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 import requests
@@ -95,8 +96,8 @@ class Source(Protocol):
     async def matrix(self, promql: str) -> Matrix | Trouble:
         """Raw samples of a range vector selector."""
 
-    async def value(self, promql: str) -> Single:
-        """The one value of a free query."""
+    async def value(self, promql: str, at: datetime | None = None) -> Single:
+        """The one value of a free query, now or as of a moment of the past."""
 
     async def names(self) -> frozenset[str] | Trouble:
         """Names of all metrics that Prometheus has samples or metadata of."""
@@ -125,9 +126,10 @@ class Prometheus:
         """Raw samples of a range vector selector."""
         return await self._batched.run(lambda: _matrix(self._connection.custom_query(promql)), self._timeout)
 
-    async def value(self, promql: str) -> Single:
-        """The one value of a free query."""
-        return await self._free.run(lambda: _single(self._connection.custom_query(promql)), self._timeout)
+    async def value(self, promql: str, at: datetime | None = None) -> Single:
+        """The one value of a free query, now or as of a moment of the past."""
+        when = {} if at is None else {"time": at.timestamp()}
+        return await self._free.run(lambda: _single(self._connection.custom_query(promql, when)), self._timeout)
 
     async def names(self) -> frozenset[str] | Trouble:
         """Names of all metrics that Prometheus has samples or metadata of.

@@ -39,7 +39,7 @@ class Constant(Source):
     async def matrix(self, promql: str) -> Matrix | Trouble:  # noqa: ARG002
         return Matrix([])
 
-    async def value(self, promql: str) -> Single:  # noqa: ARG002
+    async def value(self, promql: str, at: datetime | None = None) -> Single:  # noqa: ARG002
         return self.answer
 
     async def names(self) -> frozenset[str] | Trouble:

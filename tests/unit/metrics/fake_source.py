@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 from modelrollout.metrics.prometheus import Matrix, NoData, RawSeries, Single, Trouble, Unavailable
 
@@ -16,6 +17,8 @@ class FakeSource:
         self.edges: set[str] = set()
         """Bucket edges, likewise."""
         self.values: Callable[[str], Single] = lambda _: NoData()
+        self.past: Callable[[str, datetime], Single] = lambda _, __: NoData()
+        """Answers as of a moment."""
         self.known: frozenset[str] | Trouble = frozenset()
         self.down = False
         self.hangs: Callable[[str], bool] = lambda _: False
@@ -25,9 +28,11 @@ class FakeSource:
         await self._hear(promql)
         return Unavailable("it is down") if self.down else Matrix(self._series(promql))
 
-    async def value(self, promql: str) -> Single:
+    async def value(self, promql: str, at: datetime | None = None) -> Single:
         await self._hear(promql)
-        return Unavailable("it is down") if self.down else self.values(promql)
+        if self.down:
+            return Unavailable("it is down")
+        return self.values(promql) if at is None else self.past(promql, at)
 
     async def names(self) -> frozenset[str] | Trouble:
         await self._hear("names")

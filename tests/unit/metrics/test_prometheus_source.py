@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs
@@ -95,6 +96,13 @@ async def test_long_queries_go_in_the_body() -> None:
     async with prometheus(200, success([]), asked) as source:
         await source.matrix(question)
     assert asked == [{"query": [question], "path": ["/api/v1/query"]}]
+
+
+async def test_a_value_of_the_past_is_asked_for_by_its_time() -> None:
+    asked: list[dict[str, list[str]]] = []
+    async with prometheus(200, success(vector("0.25")), asked) as source:
+        assert await source.value("q", datetime(2026, 3, 1, 12, 1, tzinfo=UTC)) == Value(0.25)
+    assert [float(moment) for moment in asked[0]["time"]] == [1772366460]
 
 
 @pytest.mark.parametrize(
