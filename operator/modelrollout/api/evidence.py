@@ -31,6 +31,20 @@ class Counted(ApiModel):
         return self.bad / self.total if self.total else None
 
 
+class Means(ApiModel):
+    """Points at which a query was asked for both versions, in sums that let the mean difference be judged."""
+
+    points: int = Field(description="How many.", default=0, ge=0)
+    candidate: float = Field(description="Mean of the candidate's values.", default=0)
+    stable: float = Field(description="Mean of stable's values.", default=0)
+    excess: float = Field(description="Mean of how much worse than tolerated the candidate was.", default=0)
+    squares: float = Field(description="Sum of the squared deviations of that from its mean.", default=0)
+    cubes: float = Field(description="Sum of the cubed ones.", default=0)
+    steps: float = Field(description="Sum of its squared changes from one point to the next.", default=0)
+    last_candidate: float = Field(description="The candidate's value at the newest point.", default=0)
+    last_stable: float = Field(description="Stable's value there.", default=0)
+
+
 class SloEvidence(ApiModel):
     """Where the sequential tests of an SLO stand in this attempt. Written when a block is over, so that an operator
     that starts anew goes on from there.
@@ -44,9 +58,12 @@ class SloEvidence(ApiModel):
     candidate: Counted = Field(description="Counts of the version on trial.", default_factory=Counted)
     stable: Counted = Field(description="Counts of the stable version at the same time.", default_factory=Counted)
     variation: float = Field(
-        description="Coefficient of variation of the rate beyond chance, as the stable version's past shows it."
+        description="Coefficient of variation of the rate beyond chance, as the stable version's past shows it; 0 of a "
+        "query.",
+        default=0,
     )
-    block: int = Field(description="Minutes for which such a deviation lasts.", ge=1)
+    block: int = Field(description="Minutes for which such a deviation lasts, or from one point to the next.", ge=1)
+    means: Means | None = Field(description="What a query was answered for both versions.", default=None)
     limit: LogRatios = Field(
         description="Log likelihood ratios against being within the limit, by grid point.", default_factory=list
     )
@@ -61,10 +78,22 @@ class SloEvidence(ApiModel):
 class Comparison(ApiModel):
     """A candidate beside stable, over the whole attempt."""
 
-    candidate: Counted = Field(description="Counts of the version on trial.")
-    stable: Counted = Field(description="Counts of the stable version at the same time.")
-    ratio: float | None = Field(description="The candidate's share of bad ones, in times of stable's.", default=None)
-    ratio_low: float | None = Field(description="Lower end of its 95 per cent interval.", default=None)
+    candidate: Counted = Field(description="Counts of the version on trial; 0 of a query.", default_factory=Counted)
+    stable: Counted = Field(
+        description="Counts of the stable version at the same time; 0 of a query.", default_factory=Counted
+    )
+    points: int | None = Field(description="Of a query: points at which both versions had a value.", default=None)
+    points_needed: int | None = Field(
+        description="Of a query: further points before anything is decided; left out when there are enough.",
+        default=None,
+    )
+    ratio: float | None = Field(
+        description="The candidate's share of bad ones, or mean value, in times of stable's.", default=None
+    )
+    ratio_low: float | None = Field(
+        description="Lower end of its 95 per cent interval; of a query one that holds whenever it is looked at.",
+        default=None,
+    )
     ratio_high: float | None = Field(description="Upper end; left out when there is none.", default=None)
     evidence: float = Field(
         description="How strong the evidence of harm is by now: 1 is none, and 100 takes the candidate back.", default=1
@@ -74,7 +103,9 @@ class Comparison(ApiModel):
         "when it would never be.",
         default=None,
     )
-    decision_at: datetime | None = Field(description="When that would be, at the present rate.", default=None)
+    decision_at: datetime | None = Field(
+        description="When that would be, at the present rate; of a query, when there are enough points.", default=None
+    )
     proven: bool = Field(description="Whether it is proven not to be twice as bad.", default=False)
 
     @property
