@@ -14,6 +14,7 @@ BUDGET = "spec.disruptionBudget"
 PODS = "must be a number of pods such as 1, or a share of them such as 25%, in quotes"
 BLUE_GREEN = "spec.strategy.blueGreen"
 STEPS = "spec.strategy.canary.steps"
+BESIDE_STABLE: Object = {"spec.slos.2.query.value": 'max(drift{colour="$arm"})'}
 STEP = f"{STEPS}.0"
 
 
@@ -455,7 +456,21 @@ SLOS = [
         "spec.slos[0]",
     ),
     Bad("nothing to hold an SLO against", {"spec.slos.0.limit": ABSENT}, "nothing says what is bad", "spec.slos[0]"),
-    Bad("baseline of a query", {"spec.slos.2.baseline": {}}, "baseline compares counts"),
+    Bad(
+        "baseline of a query that does not say which way is worse",
+        {"spec.slos.2.baseline": {}, **BESIDE_STABLE},
+        "a query does not say whether more or less is worse: set maxIncrease or maxDecrease",
+    ),
+    Bad(
+        "baseline of a query that is about one version",
+        {"spec.slos.2.query.value": 'max(drift{colour="$candidate"})', "spec.slos.2.baseline": {"maxIncrease": "5%"}},
+        "write $arm where the query names the colour",
+    ),
+    Bad(
+        "limit and baseline of one query",
+        {"spec.slos.2.limit": "0.3", "spec.slos.2.baseline": {"maxIncrease": "5%"}, **BESIDE_STABLE},
+        "are two SLOs: remove limit here, or baseline",
+    ),
     Bad(
         "baseline in both directions",
         {"spec.slos.0.baseline": {"maxIncrease": "5%", "maxDecrease": "5%"}},
@@ -476,7 +491,7 @@ SLOS = [
     Bad(
         "Plain beside stable",
         {"spec.slos.0.test": "Plain", "spec.slos.0.baseline": {}},
-        "only Sequential compares with stable",
+        "only Sequential compares counts with stable",
     ),
     Bad(
         "decrease without a per cent sign",
@@ -484,7 +499,11 @@ SLOS = [
         "must be a share from 0% to under 100%",
         "spec.slos[0].baseline.maxDecrease",
     ),
-    Bad("test of a query", {"spec.slos.2.test": "Plain"}, "test is for counts: remove it here"),
+    Bad(
+        "test of a query",
+        {"spec.slos.2.test": "Plain"},
+        "a query that has a limit is judged by that alone: remove test here",
+    ),
     outside("spec.slos.0.test", "Bayes", "Sequential", "Plain"),
     outside("spec.slos.0.onBreach", "Email", "Revert", "Hold", "Notify"),
     outside("spec.slos.0.sharedIncident", "Revert", "Hold", "Ignore"),
@@ -537,6 +556,17 @@ SLOS = [
     ),
     below("spec.slos.0.totalBreaches", 0),
     Bad("no stage to judge in", {"spec.slos.0.stages": []}, "should have at least 1 items"),
+    Bad(
+        "proof of what does not count",
+        {
+            f"{STEP}.require": {"proof": True},
+            "spec.slos.2.baseline": {"maxIncrease": "5%"},
+            "spec.slos.2.limit": ABSENT,
+            **BESIDE_STABLE,
+        },
+        "give an SLO that counts a baseline",
+        "spec.strategy.canary",
+    ),
     Bad(
         "proof without a baseline",
         {f"{STEP}.require": {"proof": True}},

@@ -116,6 +116,8 @@ class Comparison(ApiModel):
 
     @property
     def _counts(self) -> str:
+        if self.points is not None:
+            return f"{self.points} points"
         ours = _share_in_words(self.candidate)
         if not self.stable.total:
             return ours
@@ -130,6 +132,8 @@ class Comparison(ApiModel):
 
     @property
     def _outlook(self) -> str:
+        if self.points_needed:
+            return f"; {self.points_needed} more at least decide"
         if not self.samples_needed:
             return ""
         about = float(f"{self.samples_needed:.2g}")

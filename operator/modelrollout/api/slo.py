@@ -1,6 +1,7 @@
 """`spec.slos`: what must hold while the candidate takes traffic."""
 
 from enum import StrEnum
+from hashlib import sha256
 from typing import Annotated
 
 from pydantic import ConfigDict, Field
@@ -34,7 +35,10 @@ class MetricSource(StrEnum):
     GATEWAY = "Gateway"
 
 
-QUERY_VARIABLES = ("namespace", "rollout", "candidate", "stable", "service_candidate", "service_stable", "window")
+QUERY_VARIABLES = (
+    *("namespace", "rollout", "candidate", "stable", "service_candidate", "service_stable"),
+    *("arm", "service_arm", "window"),
+)
 """What is filled in where a query says $NAME or ${NAME}."""
 
 
@@ -63,7 +67,7 @@ class OnBreach(StrEnum):
 
 
 class Test(StrEnum):
-    """How counts are held against what is allowed."""
+    """How counts, and values beside stable's, are held against what is allowed."""
 
     __test__ = False  # to pytest, which takes what is named so for tests
 
@@ -108,8 +112,8 @@ class Baseline(ApiModel):
     """How much worse than stable the candidate may be, relative to it."""
 
     max_increase: Increase | None = Field(
-        description="How much greater than stable's the candidate's share may be, relative to it: with "
-        "25%, 1.25% is tolerated where stable has 1%. 25% when both are left out.",
+        description="How much greater than stable's the candidate's share or value may be, relative to it: with "
+        "25%, 1.25% is tolerated where stable has 1%. 25% when both are left out; of a query, one has to be set.",
         default=None,
     )
     max_decrease: Share | None = Field(
@@ -119,14 +123,14 @@ class Baseline(ApiModel):
 
     @property
     def tolerated(self) -> float:
-        """The candidate's rate in times of stable's that is just tolerated."""
+        """The candidate's rate or value in times of stable's that is just tolerated."""
         if self.max_decrease is not None:
             return 1 - parse_number(self.max_decrease)
         return 1 + parse_number(_TOLERATED if self.max_increase is None else self.max_increase)
 
     @property
     def less_is_worse(self) -> bool:
-        """Whether a smaller rate than stable's is harm, and a greater one is not."""
+        """Whether less than stable's is harm, and more is not."""
         return self.max_decrease is not None
 
 
@@ -135,7 +139,8 @@ class Query(ApiModel):
 
     value: str = Field(
         description="PromQL that yields a single series or a scalar. $namespace, $rollout, $candidate and $stable (the "
-        "two colours), $service_candidate, $service_stable and $window are filled in.",
+        "two colours), $service_candidate, $service_stable and $window are filled in. $arm and $service_arm are the "
+        "version that is asked for: the candidate, and with a baseline stable as well, at the same moment.",
         min_length=1,
         max_length=2048,
         json_schema_extra=rules(
@@ -149,6 +154,7 @@ class Query(ApiModel):
 
 
 _LESS_IS_WORSE = "(has(self.counter) && has(self.counter.good))"
+_COMPARED_QUERY = "(has(self.query) && has(self.baseline))"
 
 
 def _number(field: str) -> str:
@@ -179,9 +185,19 @@ class Slo(ApiModel):
                 "nothing says what is bad: set limit, or baseline for a comparison with stable, or both",
             ),
             rule(
-                "!has(self.baseline) || !has(self.query)",
-                "baseline compares counts: use metric or counter, or compare the two versions in the query itself",
+                f"!{_COMPARED_QUERY} || has(self.baseline.maxIncrease) || has(self.baseline.maxDecrease)",
+                "a query does not say whether more or less is worse: set maxIncrease or maxDecrease",
                 ".baseline",
+            ),
+            rule(
+                f"!{_COMPARED_QUERY} || {matches('self.query.value', '[$][{]?(service_)?arm')}",
+                "with baseline both versions are asked the same: write $arm where the query names the colour",
+                ".query.value",
+            ),
+            rule(
+                f"!{_COMPARED_QUERY} || !has(self.limit)",
+                "a limit and a comparison of one query are two SLOs: remove limit here, or baseline",
+                ".limit",
             ),
             rule(
                 "!has(self.baseline) || !has(self.baseline.maxIncrease) || !has(self.baseline.maxDecrease)",
@@ -189,7 +205,7 @@ class Slo(ApiModel):
                 ".baseline",
             ),
             rule(
-                f"!has(self.baseline) || !has(self.baseline.maxDecrease) || {_LESS_IS_WORSE}",
+                f"!has(self.baseline) || !has(self.baseline.maxDecrease) || has(self.query) || {_LESS_IS_WORSE}",
                 "maxDecrease is for what is good: use maxIncrease, or name the counter under good",
                 ".baseline.maxDecrease",
             ),
@@ -204,11 +220,15 @@ class Slo(ApiModel):
                 ".limit",
             ),
             rule(
-                "!has(self.baseline) || !has(self.test) || self.test == 'Sequential'",
-                "only Sequential compares with stable: remove test, or remove baseline",
+                "!has(self.baseline) || !has(self.test) || has(self.query) || self.test == 'Sequential'",
+                "only Sequential compares counts with stable: remove test, or remove baseline",
                 ".test",
             ),
-            rule("!has(self.test) || !has(self.query)", "test is for counts: remove it here", ".test"),
+            rule(
+                "!has(self.test) || !has(self.query) || has(self.baseline)",
+                "a query that has a limit is judged by that alone: remove test here",
+                ".test",
+            ),
             *(
                 rule(
                     f"!has(self.{less}) || has(self.limit)",
@@ -284,9 +304,10 @@ class Slo(ApiModel):
         default=None,
     )
     test: Test | None = Field(
-        description="How counts are judged. Sequential, the default, weighs all requests of the attempt: it may be "
-        "looked at at any time, and a healthy candidate is taken back in one of a hundred attempts at most. Plain "
-        "holds the share in the window against the limit, consecutiveBreaches times in a row.",
+        description="How counts, and queries with a baseline, are judged. Sequential, the default, weighs all of the "
+        "attempt: it may be looked at at any time, and a healthy candidate is taken back in one of a hundred attempts "
+        "at most. Plain holds the share in the window against the limit, or the value of a query against stable's, "
+        "consecutiveBreaches times in a row.",
         default=None,
     )
     window: PositiveDuration = Field(
@@ -338,7 +359,13 @@ class Slo(ApiModel):
 
     @property
     def question(self) -> str:
-        """What is counted and what it is held against: with another one, evidence begins anew."""
+        """What is counted and what it is held against: with another one, evidence begins anew.
+
+        Of a query only a digest: one may be longer than what a status should carry along.
+        """
+        if self.query:
+            asked = self.model_dump_json(include={"query", "window", "baseline"}, by_alias=True)
+            return sha256(asked.encode()).hexdigest()
         of = {"metric", "source", "slower_than", "counter", "limit", "baseline", "shared_incident"}
         return self.model_dump_json(include=of, exclude_defaults=True, by_alias=True)
 
@@ -355,7 +382,7 @@ class Slo(ApiModel):
     @property
     def is_sequential(self) -> bool:
         """Whether it is judged by the evidence of the whole attempt, at any moment."""
-        return self.counts and self.test is not Test.PLAIN
+        return (self.counts or self.baseline is not None) and self.test is not Test.PLAIN
 
     @property
     def breaches_needed(self) -> int:

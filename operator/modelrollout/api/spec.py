@@ -206,8 +206,8 @@ def _proves_what_is_compared(stages: str) -> dict[str, str]:
     there = f"has(self.strategy) && has(self.strategy.{preset})" + (f" && has(self.strategy.{stages})" if field else "")
     return rule(
         f"!({there}) || !self.strategy.{stages}.exists(one, has(one.require) && has(one.require.proof) && "
-        "one.require.proof) || (has(self.slos) && self.slos.exists(slo, has(slo.baseline)))",
-        "proof is of not being worse than stable: give an SLO a baseline, or remove require.proof",
+        "one.require.proof) || (has(self.slos) && self.slos.exists(slo, has(slo.baseline) && !has(slo.query)))",
+        "proof is of not being worse than stable: give an SLO that counts a baseline, or remove require.proof",
         f".strategy.{preset}",
     )
 

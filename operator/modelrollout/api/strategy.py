@@ -65,8 +65,9 @@ class Requirements(ApiModel):
         default=None,
     )
     proof: bool = Field(
-        description="Wait until the candidate is proven not to be twice as bad as stable in each of the SLOs that have "
-        "a baseline. That takes requests: half an hour at 1% of 50 requests a second of which 1% are bad.",
+        description="Wait until the candidate is proven not to be twice as bad as stable in each of the SLOs that "
+        "count and have a baseline. That takes requests: half an hour at 1% of 50 requests a second of which 1% are "
+        "bad.",
         default=False,
     )
 

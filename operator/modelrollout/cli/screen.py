@@ -176,12 +176,13 @@ def _slos(rollout: ModelRollout) -> Iterator[RenderableType]:
         return
     table = _columns("SLO", "VERDICT", "VALUE", "LIMIT", "SAMPLES", "REASON", "")
     limits = {slo.name: _bound(slo) for slo in rollout.spec.slos}
+    shares = {slo.name for slo in rollout.spec.slos if slo.counts or (slo.limit or "").endswith("%")}
     for slo in rollout.status.slos:
         in_a_row = f" {slo.breaches}x" if slo.breaches > 1 else ""
         table.add_row(
             slo.name,
             Text(slo.verdict + in_a_row, VERDICTS[slo.verdict]),
-            _value(slo, limits.get(slo.name, "")),
+            _value(slo, is_share=slo.name in shares),
             limits.get(slo.name, ""),
             "" if slo.samples is None else f"{slo.samples:,}",
             slo.reason,
@@ -201,11 +202,11 @@ def _bound(slo: Slo) -> str:
     return f"{slo.limit}, {relative}" if slo.limit else relative
 
 
-def _value(slo: SloStatus, limit: str) -> str:
-    """The value in the unit of the limit."""
+def _value(slo: SloStatus, *, is_share: bool) -> str:
+    """The value, in per cent where it is a share."""
     if slo.value is None:
         return "-"
-    return f"{100 * slo.value:.3g}%" if limit.endswith("%") else f"{slo.value:.4g}"
+    return f"{100 * slo.value:.3g}%" if is_share else f"{slo.value:.4g}"
 
 
 def _consents(rollout: ModelRollout) -> Iterator[RenderableType]:

@@ -67,7 +67,7 @@ def _newly_said(snapshot: Snapshot, after: ModelRolloutStatus, now: datetime) ->
 
 def _point(said: SloStatus, seconds: int) -> Point | None:
     """None where nothing was counted or measured."""
-    if said.comparison:
+    if said.comparison and said.comparison.points is None:
         counted = said.comparison
         return Point(seconds=seconds, candidate=counted.candidate, stable=counted.stable, evidence=counted.evidence)
     return None if said.value is None else Point(seconds=seconds, value=said.value)

@@ -232,7 +232,7 @@ def _undecided(trial: _Trial) -> Waiting | None:
 
 def _unproven(trial: _Trial) -> Waiting | None:
     """Where the stage asks for proof: SLOs of which it is not shown yet that the candidate is not twice as bad."""
-    compared = {slo.name for slo in trial.snapshot.spec.slos if slo.baseline and not slo.dry_run}
+    compared = {slo.name for slo in trial.snapshot.spec.slos if slo.baseline and slo.counts and not slo.dry_run}
     required = [slo for slo in trial.slos if slo.name in compared and _is_required(trial.stage, slo)]
     unproven = [slo.name for slo in required if not (slo.comparison and slo.comparison.proven)]
     if not trial.stage.proof or not unproven:

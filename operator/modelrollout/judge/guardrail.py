@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from scipy.special import rel_entr
 
@@ -87,7 +88,15 @@ def judge_evidence(
     )
 
 
-def pool(slos: Mapping[str, Slo], weighed: Mapping[str, Weighed]) -> dict[str, float]:
+class Compared(Protocol):
+    """Whatever is compared with stable."""
+
+    @property
+    def worse(self) -> float:
+        """Logarithm of the evidence that the candidate is worse than is tolerated."""
+
+
+def pool(slos: Mapping[str, Slo], weighed: Mapping[str, Compared]) -> dict[str, float]:
     """By SLO: the logarithm of the evidence that decides it.
 
     Those that take a candidate back for being worse than stable share one chance of being wrong: it is the mean of

@@ -220,8 +220,6 @@ def _short(number: float) -> float:
 
 
 def _explained(means: Means, baseline: Baseline, comparison: Comparison) -> str:
-    said = f"{means.candidate:.4g} on average of {means.points} points, {means.stable:.4g} of stable"
-    if comparison.ratio is not None and comparison.ratio_low is not None:
-        said += f", {comparison.ratio:.3g} times as much ({comparison.ratio_low:.3g} to {comparison.ratio_high:.3g})"
-    allowed = f"{'least' if baseline.less_is_worse else 'most'} {baseline.tolerated:.4g} times are tolerated"
-    return f"{said}, at {allowed}; evidence of harm {comparison.evidence:.3g}, {math.exp(ENOUGH):.0f} take it back"
+    allowed = f"{'least' if baseline.less_is_worse else 'most'} {baseline.tolerated:.4g} times that is tolerated"
+    beside = f"{means.candidate:.4g} on average, {means.stable:.4g} of stable: at {allowed}"
+    return f"{beside}; in this attempt {comparison.in_words}"

@@ -13,8 +13,9 @@ from modelrollout.engine.snapshot import Readings
 from modelrollout.metrics.batch import absorb, questions
 from modelrollout.metrics.calibration import read_noise
 from modelrollout.metrics.exposed import find_server
+from modelrollout.metrics.paired import Asked
 from modelrollout.metrics.prometheus import Matrix, QueryError, Source
-from modelrollout.metrics.queries import LONGEST_REST, FreeQuery
+from modelrollout.metrics.queries import LONGEST_REST
 from modelrollout.metrics.watched import Key, Target, Uncalibrated, Watched
 
 _log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class Poller:
             await self._busy.wait()
             now = time.monotonic()
             for key, watched in self._watched.items():
-                for query in watched.queries.values():
+                for query in watched.asked:
                     if query.due <= now:
                         query.due = math.inf
                         tasks.create_task(self._ask(key, query))
@@ -134,7 +135,7 @@ class Poller:
                         tasks.create_task(self._calibrate(watched, uncalibrated))
             await asyncio.sleep(self._interval)
 
-    async def _ask(self, key: Key, query: FreeQuery) -> None:
+    async def _ask(self, key: Key, query: Asked) -> None:
         async with self._turns:
             started = time.monotonic()
             now = self._clock()
@@ -144,7 +145,7 @@ class Poller:
                 _log.exception("a query of %s/%s cannot be judged", *key)
                 query.fail(QueryError(f"the answer of Prometheus cannot be judged: {error!r}"), now)
             ended = time.monotonic()
-        queries = sum(len(watched.queries) for watched in self._watched.values())
+        queries = sum(len(watched.asked) for watched in self._watched.values())
         rest = (ended - started) * queries / _QUERY_LOAD
         query.due = ended + min(LONGEST_REST.total_seconds(), max(self._interval, rest))
         self._tell(key)

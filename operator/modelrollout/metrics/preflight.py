@@ -351,7 +351,9 @@ async def _check_proxy(source: Source, template: Template, clusters: OneLabel, s
 
 
 def _filled(slo: Slo, scope: Scope) -> str:
-    return scope.fill(slo.query.value, parse_duration(slo.window)) if slo.query else ""
+    """What is compared with stable is asked for stable: of the candidate there is nothing yet."""
+    arm = scope.stable if slo.baseline else scope.candidate
+    return scope.fill(slo.query.value, parse_duration(slo.window), arm=arm) if slo.query else ""
 
 
 def _invalid(slo: Slo, scope: Scope, message: str) -> Obstacle:

@@ -32,8 +32,11 @@ _STEP = timedelta(seconds=15)
 LONGEST_REST = timedelta(seconds=30)
 """Between two looks of a query, so that what they cost is bounded."""
 
-_OLDEST_LOOK = LONGEST_REST + timedelta(seconds=15)
+OLDEST_LOOK = LONGEST_REST + timedelta(seconds=15)
 """Longer ago, a query waits for a Prometheus that is too slow: what it said then is not known to hold."""
+
+
+_NO_ANSWER = {VerdictReason.QUERY_ERROR, VerdictReason.PROMETHEUS_UNAVAILABLE}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,8 +48,12 @@ class Scope:
     stable: Colour
     candidate: Colour
 
-    def fill(self, query: str, window: timedelta) -> str:
-        """The query with its variables filled in; other dollar signs are left as they are."""
+    def fill(self, query: str, window: timedelta, *, arm: Colour | None = None) -> str:
+        """The query with its variables filled in, for an arm (the candidate's when left out).
+
+        Other dollar signs are left as they are.
+        """
+        arm = arm or self.candidate
         values = {
             "namespace": self.namespace,
             "rollout": self.rollout,
@@ -54,6 +61,8 @@ class Scope:
             "candidate": self.candidate.value,
             "service_stable": colour_name(self.rollout, self.stable),
             "service_candidate": colour_name(self.rollout, self.candidate),
+            "arm": arm.value,
+            "service_arm": colour_name(self.rollout, arm),
             "window": f"{max(1, round(window.total_seconds()))}s",
         }
         return Template(query).safe_substitute({name: values[name] for name in QUERY_VARIABLES})
@@ -74,6 +83,8 @@ class Basis:
     """Range vector selectors and subqueries."""
     names: tuple[str, ...]
     """Metrics that it asks for by name."""
+    reach: timedelta
+    """How far back the longest of the ranges goes."""
 
 
 class FreeQuery:
@@ -93,12 +104,9 @@ class FreeQuery:
 
     def read(self, now: datetime) -> SloStatus:
         """What the last look said, unless that is too long ago."""
-        if self._looked_at is None or abs(now - self._looked_at) <= _OLDEST_LOOK:
+        if self._looked_at is None or abs(now - self._looked_at) <= OLDEST_LOOK:
             return self._status
-        message = (
-            f"Prometheus was last asked {describe(now - self._looked_at)} ago: it is slow, or has too many queries"
-        )
-        return undecided(self._slo, VerdictReason.NOT_LOOKED_AT, message, at=self._looked_at)
+        return not_looked_at(self._slo, self._looked_at, now)
 
     def fail(self, trouble: QueryError, now: datetime) -> None:
         """The look came to nothing."""
@@ -110,7 +118,7 @@ class FreeQuery:
         So a costly query is carried out once a scrape, one scrape looked at twice is not new evidence, and what was
         scraped last before a silence is none at all.
         """
-        newest = await newest_sample(source, self._basis())
+        newest = await self._newest(source, now)
         if isinstance(newest, QueryError | Unavailable):
             self._status, self._judged = judge_single(self._slo, newest, at=now), None
         elif isinstance(newest, OutOfRange):
@@ -126,13 +134,17 @@ class FreeQuery:
             message = f"the newest sample behind the query is {describe(now - at)} old"
             self._status, self._judged = undecided(self._slo, VerdictReason.STALE_SCRAPE, message, at=at), None
         elif at != self._judged:
-            answer = await source.value(self._scope.fill(self._query, min(self._window, now - self._since)))
-            self._status = judge_single(self._slo, answer, at=at)
-            self._judged = None if isinstance(answer, QueryError | Unavailable) else at
+            self._status = await self._said(source, at, now)
+            self._judged = None if self._status.reason in _NO_ANSWER else at
 
-    def _basis(self) -> Basis:
-        """That of the query with its whole window, so that it stays the same while the window still grows."""
-        return basis(self._scope.fill(self._query, self._window))
+    async def _newest(self, source: Source, now: datetime) -> Single | OutOfRange:  # noqa: ARG002 - see PlainPair
+        """When the newest sample was taken behind the query with its whole window: the same while that still grows."""
+        return await newest_sample(source, basis(self._scope.fill(self._query, self._window)))
+
+    async def _said(self, source: Source, at: datetime, now: datetime) -> SloStatus:
+        """The verdict on the value as of its newest sample."""
+        answer = await source.value(self._scope.fill(self._query, min(self._window, now - self._since)))
+        return judge_single(self._slo, answer, at=at)
 
 
 def judge_single(slo: Slo, answer: Single, *, at: datetime) -> SloStatus:
@@ -151,20 +163,26 @@ def judge_single(slo: Slo, answer: Single, *, at: datetime) -> SloStatus:
             return undecided(slo, VerdictReason.PROMETHEUS_UNAVAILABLE, message, at=at)
 
 
-async def newest_sample(source: Source, behind: Basis) -> Single | OutOfRange:
-    """Time of the newest current sample of any series behind a query, as seconds since the epoch.
+def not_looked_at(slo: Slo, looked_at: datetime, now: datetime) -> SloStatus:
+    """The status of an SLO whose last look is too long ago."""
+    message = f"Prometheus was last asked {describe(now - looked_at)} ago: it is slow, or has too many queries"
+    return undecided(slo, VerdictReason.NOT_LOOKED_AT, message, at=looked_at)
+
+
+async def newest_sample(source: Source, behind: Basis, at: datetime | None = None) -> Single | OutOfRange:
+    """Time of the newest current sample of any series behind a query, as seconds since the epoch; now or at a moment.
 
     Ranges reach further back than samples are current: a value may be made of old ones alone. NoData is the answer only
     when there are none of these either, so that whatever value there is was meant for silence.
     """
     if not behind.selectors:
         return NoData()
-    newest = await source.value(f"max({' or '.join(f'timestamp({selector})' for selector in behind.selectors)})")
+    newest = await source.value(f"max({' or '.join(f'timestamp({selector})' for selector in behind.selectors)})", at)
     if isinstance(newest, QueryError):
         return QueryError(f"how old its samples are cannot be told: {newest.message}")
     if not behind.ranges or not isinstance(newest, NoData):
         return newest
-    older = await source.value(f"count({' or '.join(f'last_over_time({reach})' for reach in behind.ranges)})")
+    older = await source.value(f"count({' or '.join(f'last_over_time({reach})' for reach in behind.ranges)})", at)
     return OutOfRange() if isinstance(older, Value) else older
 
 
@@ -188,6 +206,7 @@ def basis(promql: str) -> Basis:
         selectors=tuple(dict.fromkeys(selector.prettify() for selector in selectors)),
         ranges=tuple(dict.fromkeys(reach.prettify() for reach in ranges)),
         names=tuple(dict.fromkeys(name for name in names if name)),
+        reach=max((reach.range for reach in ranges if reach.range), default=timedelta()),
     )
 
 

@@ -17,10 +17,12 @@ from modelrollout.engine.effects import Watch
 from modelrollout.engine.snapshot import Readings
 from modelrollout.judge.evidence import NOTHING, Book, Pair, Weighed
 from modelrollout.judge.guardrail import judge_evidence, pool
+from modelrollout.judge.means import judge_uncompared
 from modelrollout.judge.noise import UNKNOWN, Noise
 from modelrollout.judge.thresholds import VerdictReason, judge_counts, undecided
 from modelrollout.metrics.batch import Feed
 from modelrollout.metrics.exposed import NotFound
+from modelrollout.metrics.paired import SETTLES, Asked, Points, plain_queries, points_of
 from modelrollout.metrics.prometheus import Trouble
 from modelrollout.metrics.queries import FreeQuery, Scope
 from modelrollout.metrics.readings import Arms, between, counts, unknown_server, unreadable
@@ -34,9 +36,6 @@ Key = tuple[str, str]
 
 _REFRESH = timedelta(seconds=1)
 """Readings that do not change are told again this often, so that the engine knows that somebody looks."""
-
-_SETTLES = timedelta(seconds=20)
-"""After this long no scrape shows up any more that began before: the longest time-out of a scrape, and some more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +69,8 @@ class Watched:
     """By the name of their template."""
     queries: Mapping[str, FreeQuery]
     """By the name of their SLO."""
+    points: Mapping[str, Points]
+    """By the name of their SLO: queries that are compared with stable by the evidence of the attempt."""
     books: Mapping[str, Book]
     """By the name of their SLO: those that are judged by the evidence of the attempt."""
     splits: Splits
@@ -88,16 +89,20 @@ class Watched:
         """What is to be looked at, with what was counted so far as far as it is about the same."""
         books = dict(before.turned_over(target, now)) if before else {}
         resumed = {one.name: one for one in written}
-        fresh = [slo for slo in target.slos if slo.is_sequential and slo.name not in books]
+        if before and before.target.watch.attempt == target.watch.attempt:
+            resumed |= before.pointed()
+        fresh = [slo for slo in target.slos if slo.counts and slo.is_sequential and slo.name not in books]
         for slo in fresh:
             books[slo.name] = _book(slo, target.watch, resumed.get(slo.name))
         found = before is not None and _looks_at_the_same(before.target, target)
+        scope = _scope(key, target.watch)
         watched = cls(
             key=key,
             target=target,
             server=before.server if before and found else target.server,
             arms=before.arms if before else {},
-            queries=_queries(key, target),
+            queries=plain_queries(target.slos, scope, target.watch),
+            points=points_of(target.slos, scope, target.watch, resumed),
             books=books,
             splits=Splits(target.watch, target.slos, books, before=before.splits if before else None),
             _weighed=before.weighed_of(books, target) if before else {},
@@ -121,6 +126,11 @@ class Watched:
         for arms in self.arms.values():
             yield from (arms.candidate, arms.stable)
 
+    @property
+    def asked(self) -> tuple[Asked, ...]:
+        """All that is asked by itself."""
+        return (*self.queries.values(), *self.points.values())
+
     def has_news(self, now: datetime) -> bool:
         """Whether there is something new to tell, or the last telling is a while ago."""
         late = self.told_at is None or abs(now - self.told_at) >= _REFRESH
@@ -135,13 +145,13 @@ class Watched:
         for feed in self.feeds:
             feed.news = False
         comparable = [slo for slo in self.target.slos if not self.splits.mismatch(slo)]
-        pooled = pool({slo.name: slo for slo in comparable}, self._weighed)
+        pooled = pool({slo.name: slo for slo in comparable}, {**self._weighed, **self.points})
         return Readings(
             attempt=self.target.watch.attempt,
             stage=self.target.watch.stage,
             looked_at=now,
             by_slo={slo.name: self._read(slo, pooled, now) for slo in self.target.slos},
-            evidence={name: book.written() for name, book in self.books.items()},
+            evidence={name: book.written() for name, book in self.books.items()} | self.pointed(),
         )
 
     def turned_over(self, target: Target, now: datetime) -> Iterable[tuple[str, Book]]:
@@ -162,6 +172,10 @@ class Watched:
         """What was weighed of books that go on in the same stage: it holds until the next look."""
         goes_on = target.watch.since == self.target.watch.since
         return {name: one for name, one in self._weighed.items() if goes_on and books.get(name) is self.books[name]}
+
+    def pointed(self) -> dict[str, SloEvidence]:
+        """Where the points stand."""
+        return {name: written for name, points in self.points.items() if (written := points.written())}
 
     def calibrated(self, uncalibrated: Uncalibrated, noise: Mapping[str, Noise]) -> None:
         """It is known how much stable's rates vary."""
@@ -198,7 +212,7 @@ class Watched:
         for slo in self.target.slos:
             arms = self._arms_of(slo)
             if slo.name in self.books and arms and arms.looked_at and not unreadable(slo, arms.candidate, now):
-                settled = datetime.fromtimestamp(arms.looked_at, tz=now.tzinfo) - _SETTLES
+                settled = datetime.fromtimestamp(arms.looked_at, tz=now.tzinfo) - SETTLES
                 try:
                     said = self.books[slo.name].weigh(partial(self._between, slo), settled=settled, now=now)
                 except Exception:
@@ -243,6 +257,10 @@ class Watched:
         try:
             if slo.name in self.queries:
                 return self.queries[slo.name].read(now)
+            if slo.name in self.points:
+                return self.points[slo.name].read(now, pooled=pooled[slo.name])
+            if slo.query:
+                return judge_uncompared(slo, at=now)
             if _is_unfound(slo, self.server):
                 return unknown_server(slo, self.unfound, now)
             return self._with_server(slo, self._judge(slo, pooled, now))
@@ -327,8 +345,6 @@ def _both(
     )
 
 
-def _queries(key: Key, target: Target) -> dict[str, FreeQuery]:
+def _scope(key: Key, watch: Watch) -> Scope:
     namespace, rollout = key
-    watch = target.watch
-    scope = Scope(namespace=namespace, rollout=rollout, stable=watch.stable, candidate=watch.candidate)
-    return {slo.name: FreeQuery(slo, scope, watch.since) for slo in target.slos if slo.query}
+    return Scope(namespace=namespace, rollout=rollout, stable=watch.stable, candidate=watch.candidate)

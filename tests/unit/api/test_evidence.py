@@ -30,6 +30,13 @@ def test_what_is_not_known_is_left_out() -> None:
     assert "(12.5 times, 95% 3.1 or more)" in said(ratio=12.5, ratio_low=3.1)
 
 
+def test_of_a_query_there_are_points() -> None:
+    assert said(points=40, ratio=1.5, ratio_low=1.43, ratio_high=1.56, evidence=0.5) == (
+        "40 points (1.5 times, 95% 1.43 to 1.56); evidence of harm 0.5 of 100"
+    )
+    assert said(points=12, points_needed=8).endswith("; 8 more at least decide")
+
+
 @pytest.mark.parametrize(
     ("evidence", "words"), [(1e9, "1,000,000,000"), (99.96, "100"), (1234.5, "1,234"), (1e-17, "under 0.01")]
 )

@@ -72,6 +72,13 @@ def test_what_is_known_of_counts_is_a_sentence_for_each_slo_also_of_one_that_pas
     assert f"errors: {message}" in lines
 
 
+def test_a_value_beside_stables_is_no_share() -> None:
+    mae = {"name": "drift", "query": {"value": 'mae{colour="$arm"}'}, "baseline": {"maxIncrease": "25%"}}
+    at = {"verdict": "Pass", "reason": "NoWorse", "value": 12.5, "at": ago(seconds=5)}
+    status = in_canary_10(slos=[{"name": "drift", **at}])
+    assert "drift Pass 12.5 stable +25% NoWorse" in screen(status, {"spec.slos.2": mae})
+
+
 def test_a_weight_that_cannot_be_reached_is_named() -> None:
     status = in_canary_10(weights={"declared": 40, "reachable": 33.33, "observed": 33.33})
     line = "Weight 33.33 % of the requests, 40 % declared (33.33 % can be reached)"

@@ -117,13 +117,16 @@ def test_it_costs_no_write_of_its_own() -> None:
     assert written <= 600 / 30 + 1
 
 
-def test_values_of_queries_have_a_course_too_and_silence_has_none() -> None:
+@pytest.mark.parametrize("comparison", [None, Comparison(points=12)])
+def test_values_of_queries_have_a_course_too_and_silence_has_none(comparison: Comparison | None) -> None:
+    """Also where they are compared with stable's, and nothing is counted."""
     world = in_stage("canary-10", slos=[{"name": "drift", "query": {"value": "drift()"}, "limit": "0.3"}])
     assert world.status.records[-1].course == []
     world.now += 40 * SECOND
     readings = world.snapshot().readings
     assert readings
-    measured = {name: slo.model_copy(update={"value": 0.123456789}) for name, slo in readings.by_slo.items()}
+    value = {"value": 0.123456789, "comparison": comparison}
+    measured = {name: slo.model_copy(update=value) for name, slo in readings.by_slo.items()}
     decision = decide(replace(world.snapshot(), readings=replace(readings, by_slo=measured)), world.now)
     written = next(effect.status for effect in decision.effects if isinstance(effect, WriteStatus))
     (drift,) = written.records[-1].course

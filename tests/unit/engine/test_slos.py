@@ -121,6 +121,16 @@ def test_a_stage_that_asks_for_proof_waits_for_it(proven: bool) -> None:
         assert (written.stage.name, progressing.reason) == ("canary-10", "NotProven")
 
 
+def test_of_a_query_there_is_no_proof_and_none_is_waited_for() -> None:
+    mae = {"name": "mae", "query": {"value": 'mae{colour="$arm"}'}, "baseline": {"maxIncrease": "5%"}}
+    world = in_stage("canary-10", slos=[mae], strategy=PROVING)
+    world.now += 2 * MINUTE
+    decision = decide(world.snapshot(), world.now)
+    written = next(effect.status for effect in decision.effects if isinstance(effect, WriteStatus))
+    assert written.stage
+    assert written.stage.name == "canary-100"
+
+
 def evidence(world: World, block: int) -> SloEvidence:
     counted_to = world.now + block * MINUTE
     return SloEvidence(name="errors", question="", counted_to=counted_to, variation=0.1, block=1)

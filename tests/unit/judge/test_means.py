@@ -236,8 +236,9 @@ def test_what_is_said_has_the_difference_its_interval_and_the_points() -> None:
     assert (both.points, both.points_needed, both.decision_at) == (40, None, None)
     assert both.ratio == pytest.approx(1.5, abs=0.03)
     assert 1.4 < both.ratio_low < both.ratio < both.ratio_high < 1.6
-    assert "on average of 40 points, 1 of stable, 1.5 times as much (1.43 to 1.56), at most 1.25 times" in (
-        verdict.message
+    assert verdict.message == (
+        "1.496 on average, 1 of stable: at most 1.25 times that is tolerated; in this attempt 40 points "
+        "(1.5 times, 95% 1.43 to 1.56); evidence of harm 1,000,000,000 of 100"
     )
 
 

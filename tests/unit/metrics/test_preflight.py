@@ -6,7 +6,7 @@ from typing import Any
 import promql_parser
 import pytest
 
-from modelrollout.api.slo import BuiltInMetric, MetricSource, Query, Slo
+from modelrollout.api.slo import Baseline, BuiltInMetric, MetricSource, Query, Slo
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
 from modelrollout.metrics.preflight import check
@@ -93,6 +93,14 @@ async def test_what_a_free_query_answers(answer: Single, reason: str | None) -> 
     source.values = lambda _: answer
     source.known = frozenset({"drift_score", "other"})
     assert list(await found(source, spec(query("max(drift_scores)")))) == ([reason] if reason else [])
+
+
+async def test_what_is_compared_with_stable_is_asked_for_stable() -> None:
+    """Of the candidate there is nothing yet, which would hide what is wrong."""
+    source = FakeSource()
+    source.values = lambda promql: ManySeries(3) if "blue" in promql else NoData()
+    compared = Slo(name="mae", query=Query(value='mae{colour="$arm"}'), baseline=Baseline(max_increase="5%"))
+    assert "it yields 3 series" in (await found(source, spec(compared)))["QueryInvalid"]
 
 
 @pytest.mark.parametrize(

@@ -118,5 +118,5 @@ def test_a_query_of_the_greatest_length_is_read_in_no_time() -> None:
     """It is read on the event loop that all rollouts share."""
     promql = "(x+" * 510 + "x" + ")" * 510
     before = time.process_time()
-    assert basis(promql) == Basis(selectors=("x",), ranges=(), names=("x",))
+    assert basis(promql) == Basis(selectors=("x",), ranges=(), names=("x",), reach=timedelta())
     assert time.process_time() - before < 1

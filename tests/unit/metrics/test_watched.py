@@ -1,18 +1,20 @@
 """What is watched beside the candidate: stable, its past, counters of the user's own, and what was written before."""
 
+import math
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
-from modelrollout.api.evidence import SloEvidence
-from modelrollout.api.slo import Baseline, BuiltInMetric, Counter, Slo
+from modelrollout.api.evidence import Means, SloEvidence
+from modelrollout.api.slo import Baseline, BuiltInMetric, Counter, Query, Slo, Test
 from modelrollout.api.spec import ServerKind
 from modelrollout.judge.evidence import Book, Weighed
+from modelrollout.judge.means import log_evidence
 from modelrollout.judge.noise import UNKNOWN, Noise
 from modelrollout.metrics import calibration
-from modelrollout.metrics.prometheus import RawSeries
+from modelrollout.metrics.prometheus import RawSeries, Single, Value
 from modelrollout.metrics.templates import load, of_counter
 from modelrollout.metrics.watched import Target
 from unit.metrics.test_poller import FRAUD, START, Bench, requests, target
@@ -174,6 +176,80 @@ async def test_a_counter_that_does_not_parse_is_told_and_hurts_nobody_else(bench
     bench.poller.watch(FRAUD, target(broken, RELATIVE))
     await bench.until(lambda: bench.reasons().get("dismissed") == "QueryError", "told of the one")
     assert bench.reasons()["errors"] == "TargetDown"
+
+
+MAE = Slo(name="mae", query=Query(value='mae{colour="$arm"}'), baseline=Baseline(max_increase="25%"))
+MEMORY = Slo(name="memory", query=Query(value='mem{c="$arm"}'), baseline=Baseline(max_increase="25%"), test=Test.PLAIN)
+
+
+def three_times(promql: str, at: datetime) -> Single:
+    """Values that move to and fro, the candidate's three times stable's."""
+    if promql.startswith("max(timestamp("):
+        return Value(at.timestamp())
+    return Value((at.minute * 4 % 7 + 20) * (3 if "green" in promql else 1))
+
+
+async def go_on(bench: Bench, minutes: int) -> None:
+    """Time goes by, a point at a time."""
+    for _ in range(minutes):
+        bench.now += timedelta(minutes=1)
+        await bench.polls(4)
+
+
+def points(bench: Bench) -> int:
+    means = bench.told[-1][1].evidence["mae"].means
+    return means.points if means else 0
+
+
+async def test_values_beside_stables_are_evidence_of_the_attempt_over_stages_and_restarts(bench: Bench) -> None:
+    bench.source.past = three_times
+    bench.now = START + timedelta(seconds=25)
+    bench.poller.watch(FRAUD, target(MAE))
+    await go_on(bench, 12)
+    await bench.until(lambda: points(bench) == 12, "12 points")
+    assert bench.reasons() == {"mae": "TooFewSamples"}
+    later = START + timedelta(minutes=12)
+    bench.poller.watch(FRAUD, target(MAE, stage=1, since=later))
+    await go_on(bench, 4)
+    await bench.until(lambda: points(bench) == 16, "16 points")
+    stored = [bench.told[-1][1].evidence["mae"]]
+    bench.poller.unwatch(FRAUD)
+    bench.poller.watch(FRAUD, target(MAE, stage=1, since=later), stored)
+    await go_on(bench, 4)
+    await bench.until(lambda: bench.reasons() == {"mae": "WorseThanStable"}, "WorseThanStable")
+    assert points(bench) == 20
+    bench.poller.watch(FRAUD, target(MAE, attempt=4, since=bench.now))
+    await bench.until(lambda: bench.told[-1][1].attempt == 4, "told of the next attempt")
+    assert bench.told[-1][1].evidence == {}
+    assert bench.reasons() == {"mae": "TooFewSamples"}
+
+
+@pytest.mark.parametrize(("beside", "reason"), [((), "WorseThanStable"), ((RELATIVE,), "Suspicious")])
+async def test_they_share_the_chance_of_a_false_alarm_with_counts(
+    bench: Bench, beside: tuple[Slo, ...], reason: str
+) -> None:
+    """Evidence of 150 is enough alone, and not where another comparison says nothing."""
+    bench.now = START + timedelta(seconds=31)
+    bench.source.series = [requests(200, 0, 80, 160), of_stable(requests(200, 0, 990, 1980))]
+    means = Means(points=40, candidate=1.8, stable=1, excess=0.6, squares=40, steps=160)
+    assert math.exp(log_evidence(means)) == pytest.approx(150, rel=0.05)
+    written = SloEvidence(name="mae", question=MAE.question, counted_to=START, block=1, means=means)
+    bench.poller.watch(FRAUD, target(MAE, *beside), [written])
+    await bench.until(lambda: bench.reasons() == {"mae": reason} | {slo.name: "NoWorse" for slo in beside}, reason)
+
+
+@pytest.mark.parametrize("slo", [MAE, MEMORY])
+async def test_values_are_not_compared_with_the_publics_either(bench: Bench, slo: Slo) -> None:
+    ring = target(slo)
+    bench.poller.watch(FRAUD, replace(ring, watch=replace(ring.watch, comparable=False)))
+    await bench.until(lambda: bench.reasons() == {slo.name: "NoWorse"}, "NoWorse")
+    assert bench.source.asked == []
+
+
+async def test_a_gauge_is_compared_at_each_look(bench: Bench) -> None:
+    bench.source.past = three_times
+    bench.poller.watch(FRAUD, target(MEMORY))
+    await bench.until(lambda: bench.reasons() == {"memory": "WorseThanStable"}, "WorseThanStable")
 
 
 def test_a_selector_is_read_like_prometheus_reads_it() -> None:
