@@ -8,12 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from modelrollout.api.slo import Baseline, BuiltInMetric, Slo, Test, Verdict
+from modelrollout.api.slo import Baseline, BuiltInMetric, Query, Slo, Test, Verdict
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour, SloStatus
 from modelrollout.metrics.access import Access
 from modelrollout.metrics.preflight import check
-from modelrollout.metrics.prometheus import NoData, Prometheus
+from modelrollout.metrics.prometheus import NoData, Prometheus, Value
 from modelrollout.metrics.queries import Scope
 from support.prometheus_server import Exporter, PrometheusServer
 from support.terminal import Shown
@@ -259,6 +259,31 @@ async def test_one_scrape_of_a_query_is_one_piece_of_evidence(
         exporter.stop(pod)
         gone = await listener.reason(slo, "NoData")
         assert gone.verdict is Verdict.INCONCLUSIVE
+
+
+async def test_a_gauge_is_compared_with_stables_at_the_same_moment(
+    server: PrometheusServer, exporter: Exporter, attempt: int
+) -> None:
+    """Also of a moment that is over."""
+    since = await begin(server, exporter, attempt)
+    candidate, stable = f"pod-{attempt}", f"stable-{attempt}"
+    exporter.set(candidate, "memory", 12)
+    exporter.set(stable, "memory", 10)
+    slo = Slo(
+        name="memory",
+        query=Query(value='max(memory{modelrollout_io_colour="$arm"})'),
+        baseline=Baseline(max_increase="25%"),
+        test=Test.PLAIN,
+    )
+    async with polling(server.url) as (poller, listener):
+        poller.watch(FRAUD, target(attempt, since, slo))
+        fine = await listener.reason(slo, "NoWorse")
+        exporter.set(candidate, "memory", 13)
+        assert (await listener.reason(slo, "WorseThanStable")).value == 13
+    source = Prometheus(Access(url=server.url))
+    promql = 'max(memory{modelrollout_io_colour="green"})'
+    assert (await source.value(promql, fine.at), await source.value(promql)) == (Value(12), Value(13))
+    source.close()
 
 
 @pytest.mark.parametrize("promql", ["max_over_time(drift{{{}}}[10m])", "max_over_time(max(drift{{{}}})[10m:250ms])"])
