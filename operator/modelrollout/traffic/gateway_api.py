@@ -21,7 +21,7 @@ from modelrollout.api.status import Colour
 from modelrollout.api.traffic import VARIANT_HEADER, GatewayApiRouter, HeaderMatch, ParentRef
 from modelrollout.engine.effects import SetTraffic
 from modelrollout.engine.snapshot import Obstacle, Route, Workload
-from modelrollout.traffic.gateway_status import look_for_obstacles
+from modelrollout.traffic.gateway_status import controllers_of, look_for_obstacles
 
 _API_VERSION = "gateway.networking.k8s.io/v1"
 
@@ -40,7 +40,7 @@ class GatewayApi:
         """The HTTPRoute with both colours, then the Service of stable."""
         router = _router_of(rollout)
         spec = {
-            "parentRefs": [parent_ref(parent, rollout) for parent in router.parent_refs],
+            "parentRefs": _parents(rollout),
             "hostnames": list(router.hostnames),
             "rules": _rules(rollout, router, traffic),
         }
@@ -57,8 +57,11 @@ class GatewayApi:
 
     def obstacles(self, rollout: Rollout, objects: Objects) -> tuple[Obstacle, ...]:
         """Gateways, listeners and classes that are missing, and what their controllers say against the HTTPRoute."""
-        parents = [parent_ref(parent, rollout) for parent in _router_of(rollout).parent_refs]
-        return tuple(look_for_obstacles(rollout, parents, objects))
+        return tuple(look_for_obstacles(rollout, _parents(rollout), objects))
+
+    def controllers(self, rollout: Rollout, objects: Objects) -> frozenset[str]:
+        """Those that say in the HTTPRoute that they serve it; before that, those of its Gateways' classes."""
+        return frozenset(controllers_of(rollout, _parents(rollout), objects))
 
     def leftovers(self, rollout: Rollout, objects: Objects) -> list[Live]:  # noqa: ARG002
         """None: the Service of the other router is used here as well."""
@@ -68,6 +71,10 @@ class GatewayApi:
 def parent_ref(parent: ParentRef, rollout: Rollout) -> dict[str, Any]:
     """A parent with its namespace named, as the HTTPRoute says it and as its status repeats it."""
     return {"namespace": rollout.namespace, **parent.to_wire()}
+
+
+def _parents(rollout: Rollout) -> list[dict[str, Any]]:
+    return [parent_ref(parent, rollout) for parent in _router_of(rollout).parent_refs]
 
 
 def _router_of(rollout: Rollout) -> GatewayApiRouter:

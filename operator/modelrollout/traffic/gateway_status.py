@@ -33,6 +33,24 @@ def look_for_obstacles(rollout: Rollout, parents: Sequence[_Parent], objects: Ob
         yield from missing or _of_route(rollout, parent, objects)
 
 
+def controllers_of(rollout: Rollout, parents: Sequence[_Parent], objects: Objects) -> Iterator[str]:
+    """Names of the controllers of these parents, as they report on the HTTPRoute, or else as the classes name them."""
+    route = objects.get("HTTPRoute", rollout.namespace, rollout.name)
+    reports = _parent_reports(route) if route else []
+    for parent in parents:
+        said = [report["controllerName"] for report in reports if _is_about(report["parentRef"], parent, rollout)]
+        yield from said or _controller_of_class(parent, objects)
+
+
+def _controller_of_class(parent: _Parent, objects: Objects) -> Iterator[str]:
+    if (parent["group"], parent["kind"]) != (_GATEWAY_GROUP, "Gateway"):
+        return
+    gateway = objects.get("Gateway", parent["namespace"], parent["name"])
+    gateway_class = gateway and objects.get("GatewayClass", "", gateway["spec"]["gatewayClassName"])
+    if gateway_class:
+        yield gateway_class["spec"]["controllerName"]
+
+
 def _of_gateway(field: str, parent: _Parent, objects: Objects) -> Iterator[Obstacle]:
     """A parent of another kind, such as the Service of a mesh, has no Gateway to look at."""
     if (parent["group"], parent["kind"]) != (_GATEWAY_GROUP, "Gateway"):

@@ -33,6 +33,10 @@ class Replicas:
         """None: a Service needs nobody else."""
         return ()
 
+    def controllers(self, rollout: Rollout, objects: Objects) -> frozenset[str]:  # noqa: ARG002
+        """None: no proxy is in between."""
+        return frozenset()
+
     def leftovers(self, rollout: Rollout, objects: Objects) -> list[Live]:
         """The HTTPRoute: nobody moves its weights any more, and the next promotion would leave it without pods."""
         route = objects.get("HTTPRoute", rollout.namespace, rollout.name)

@@ -33,6 +33,9 @@ class Router(Protocol):
     def obstacles(self, rollout: Rollout, objects: Objects) -> tuple[Obstacle, ...]:
         """What keeps the route from working that a person has to mend, looked at before any traffic moves."""
 
+    def controllers(self, rollout: Rollout, objects: Objects) -> frozenset[str]:
+        """Names of the controllers whose proxies split the requests, as far as they are known."""
+
     def leftovers(self, rollout: Rollout, objects: Objects) -> list[Live]:
         """Objects of the router that the spec named before, to be deleted once this one has the requests."""
 

@@ -471,7 +471,11 @@ def _route_status(stored: Live) -> dict[str, Any]:
         {"type": kind, "status": "True", "reason": kind, "observedGeneration": generation}
         for kind in ("Accepted", "ResolvedRefs")
     ]
-    return {"parents": [{"parentRef": ref, "conditions": conditions} for ref in stored["spec"]["parentRefs"]]}
+    parents = [
+        {"parentRef": ref, "controllerName": "example.com/envoy", "conditions": conditions}
+        for ref in stored["spec"]["parentRefs"]
+    ]
+    return {"parents": parents}
 
 
 def _merged(stored: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -38,6 +38,7 @@ def gateway_class(*conditions: Object, **status: Any) -> Object:
     return {
         "kind": "GatewayClass",
         "metadata": {"name": "envoy", "generation": 1},
+        "spec": {"controllerName": "example.com/of-class"},
         "status": {"conditions": list(conditions), **status},
     }
 
@@ -45,7 +46,7 @@ def gateway_class(*conditions: Object, **status: Any) -> Object:
 def route(*conditions: Object, generation: int = 2, **parent: Any) -> Object:
     conditions = conditions or (condition("Accepted"), condition("ResolvedRefs"))
     rendered = GatewayApi().render(routed(), SetTraffic(stable=Colour.BLUE, attempt=1))[0]
-    reports = [{"parentRef": PARENT | parent, "conditions": list(conditions)}]
+    reports = [{"parentRef": PARENT | parent, "controllerName": "example.com/reports", "conditions": list(conditions)}]
     return live(rendered, generation=generation) | {"status": {"parents": reports}}
 
 
@@ -176,3 +177,31 @@ def test_each_parent_is_looked_at_by_itself() -> None:
     ((reason, message),) = found(gateway(), gateway_class(), route(), subject=subject)
     assert reason == "GatewayNotFound"
     assert "parentRefs[1]" in message
+
+
+def controllers(*objects: Object, subject: Rollout | None = None) -> frozenset[str]:
+    return GatewayApi().controllers(subject or routed(), Cluster(*objects))
+
+
+def test_controllers_are_those_that_report_on_the_route_or_else_those_of_the_classes() -> None:
+    assert controllers(gateway(), gateway_class(), route()) == {"example.com/reports"}
+    assert controllers(gateway(), gateway_class()) == {"example.com/of-class"}
+    assert controllers(gateway(), gateway_class(), route(namespace="elsewhere")) == {"example.com/of-class"}
+    assert controllers(gateway()) == controllers() == frozenset()
+
+
+def test_a_mesh_has_no_class_and_reports_on_the_route() -> None:
+    mesh: dict[str, Any] = {"group": "", "kind": "Service", "namespace": "ml", "name": "public"}
+    assert controllers(subject=routed(**mesh)) == frozenset()
+    assert controllers(route(**mesh), subject=routed(**mesh)) == {"example.com/reports"}
+
+
+def test_each_parent_may_have_another_controller() -> None:
+    both = rollout(traffic={"gatewayAPI": {"parentRefs": [PARENT, {"group": "", "kind": "Service", "name": "fraud"}]}})
+    mesh = route(group="", kind="Service", namespace="ml", name="fraud")
+    names = controllers(gateway(), gateway_class(), mesh, subject=both)
+    assert names == {"example.com/of-class", "example.com/reports"}
+
+
+def test_behind_one_service_there_is_no_proxy() -> None:
+    assert Replicas().controllers(rollout(), Cluster()) == frozenset()
