@@ -14,9 +14,12 @@ _TEMPLATES = Path(__file__).parents[2] / "operator/modelrollout/metrics/template
 
 
 def written() -> str:
-    """The offers as JSON, by the names of the templates."""
+    """The offers as JSON, by the names of the servers; those of all proxies together as `gateway`."""
     templates = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in sorted(_TEMPLATES.glob("*.yaml"))]
-    return json.dumps({template["name"]: _offer(template) for template in templates}, indent=2) + "\n"
+    of_servers = {template["name"]: _offer(template) for template in templates if "controllers" not in template}
+    of_proxies = [metric for template in templates if "controllers" in template for metric in template["metrics"]]
+    gateway = {"metrics": list(dict.fromkeys(of_proxies)), "instead": {}}
+    return json.dumps({**of_servers, "gateway": gateway}, indent=2) + "\n"
 
 
 def _offer(template: dict[str, Any]) -> dict[str, Any]:

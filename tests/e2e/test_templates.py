@@ -81,4 +81,4 @@ def ours(model: Served, template: Template) -> str:
         return (
             f'namespace="{model.namespace}",{NAME_LABEL}="{NAME}",{COLOUR_LABEL}=~"blue|green",{ATTEMPT_LABEL}=~"[12]"'
         )
-    return f'{template.attribution.label}=~"httproute/{model.namespace}/{NAME}/rule/0/backend/[01]"'
+    return f'envoy_cluster_name=~"httproute/{model.namespace}/{NAME}/rule/0/backend/[01]"'

@@ -11,7 +11,7 @@ from typing import Any
 from modelrollout.api.base import rule
 from modelrollout.api.slo import BuiltInMetric
 
-_GATEWAY = "envoy-gateway"
+_GATEWAY = "gateway"
 _OF_GATEWAY = "(has(slo.source) && slo.source == 'Gateway')"
 
 

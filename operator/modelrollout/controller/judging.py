@@ -110,12 +110,17 @@ class Judging:
         self,
         sources: Mapping[str, Source],
         *,
+        controllers: Callable[[Rollout], frozenset[str]],
         readings: ReadingsBoard,
         interval: timedelta,
         now: Callable[[], datetime],
     ) -> None:
-        """`sources` are by name; where the operator knows no Prometheus the preflight says so, and nothing is read."""
+        """`sources` are by name; where the operator knows no Prometheus the preflight says so, and nothing is read.
+
+        `controllers` names those that serve a rollout's route.
+        """
         self._sources = sources
+        self._controllers = controllers
         self._board = readings
         self._now = now
         every = {**sources, _NOWHERE: Nowhere(sources)}
@@ -143,7 +148,14 @@ class Judging:
         )
         serving_for = self._now() - stable.since if stable else timedelta()
         source = self._sources.get(_wanted(rollout.spec))
-        return await preflight.check(source, rollout.spec, scope, serving_for=serving_for, known=tuple(self._sources))
+        return await preflight.check(
+            source,
+            rollout.spec,
+            scope,
+            serving_for=serving_for,
+            known=tuple(self._sources),
+            controllers=self._controllers(rollout),
+        )
 
     def watch(self, rollout: Rollout, watch: Watch, written: Sequence[SloEvidence] = ()) -> None:
         """See `reconcile.Judge`."""
@@ -154,7 +166,9 @@ class Judging:
                 desk.leave(key)
         if spec.slos:
             judged = tuple(slo for slo in spec.slos if slo.applies_in(watch.name))
-            chosen.take(key, Target(watch=watch, slos=judged, server=spec.server), written, self._now())
+            controllers = self._controllers(rollout)
+            target = Target(watch=watch, slos=judged, server=spec.server, controllers=controllers)
+            chosen.take(key, target, written, self._now())
 
     def unwatch(self, key: Key) -> None:
         """See `reconcile.Judge`."""

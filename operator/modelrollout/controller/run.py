@@ -36,6 +36,7 @@ from modelrollout.controller.settings import Settings
 from modelrollout.engine.decide import decide
 from modelrollout.engine.snapshot import Obstacle
 from modelrollout.metrics.prometheus import Prometheus
+from modelrollout.traffic.router import router_for
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +111,13 @@ class Operator:
         readings = ReadingsBoard(enqueue=self._enqueue, metrics=metrics)
         self._prometheus = {access.name: Prometheus(access) for access in settings.prometheus}
         sources = {name: MeasuredSource(source, metrics, name) for name, source in self._prometheus.items()}
-        self._judging = Judging(sources, readings=readings, interval=settings.poll_interval, now=_now)
+        self._judging = Judging(
+            sources,
+            controllers=lambda rollout: router_for(rollout.spec).controllers(rollout, self.informers),
+            readings=readings,
+            interval=settings.poll_interval,
+            now=_now,
+        )
         self._events = EventRecorder(api, instance=os.uname().nodename, metrics=metrics)
         self._reconciler = self._wired(api, readings)
         self._health = health.Health(

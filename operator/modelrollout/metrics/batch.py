@@ -135,7 +135,7 @@ class Question:
 
 
 def questions(feeds: Iterable[Feed], *, now: float) -> list[Question]:
-    """As few questions as cover all feeds: one for the pods of each colour and one for the clusters of the gateway."""
+    """As few questions as cover all feeds: one for the pods of each colour and one for each kind of proxy."""
     groups: dict[tuple[str, ...], list[Feed]] = defaultdict(list)
     for feed in feeds:
         groups[feed.template.attribution.group(feed.arm)].append(feed)

@@ -25,12 +25,13 @@ class Data(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
-def _is_regex(text: str) -> str:
+def is_regex(text: str) -> str:
+    """The text, if it is a regular expression; raises re.error otherwise."""
     re.compile(text)
     return text
 
 
-Patterns = Mapping[str, Annotated[str, AfterValidator(_is_regex)]]
+Patterns = Mapping[str, Annotated[str, AfterValidator(is_regex)]]
 """Regular expressions that whole label values match."""
 
 

@@ -37,8 +37,8 @@ class Poller:
     """Watches rollouts and tells `on_readings` what their SLOs say: when that changes, and each second.
 
     Everything happens on the event loop that `run` is on; `watch` and `unwatch` are called from there. However many
-    rollouts are watched, built-in metrics cost at most three queries a poll. Free queries are asked one by one beside
-    them, so that a slow or wrong one hurts only its owner.
+    rollouts are watched, built-in metrics cost at most three queries a poll, and one more for each further kind of
+    proxy. Free queries are asked one by one beside them, so that a slow or wrong one hurts only its owner.
     """
 
     def __init__(

@@ -15,7 +15,8 @@ from modelrollout.api.quantities import parse_duration
 from modelrollout.api.slo import Slo
 from modelrollout.api.spec import ModelRolloutSpec, ServerKind
 from modelrollout.engine.snapshot import Obstacle
-from modelrollout.metrics import exposed
+from modelrollout.metrics import exposed, proxies
+from modelrollout.metrics.exposed import NotFound
 from modelrollout.metrics.meters import Histogram, Meter, Ratio
 from modelrollout.metrics.prometheus import ManySeries, NoData, QueryError, Single, Source, Trouble, Unavailable, Value
 from modelrollout.metrics.queries import Scope, basis, newest_sample
@@ -25,7 +26,7 @@ from modelrollout.metrics.templates import (
     COLOUR_LABEL,
     NAME_LABEL,
     UP,
-    OneLabel,
+    BackendLabels,
     Template,
     is_of_server,
     load,
@@ -53,6 +54,7 @@ class ObstacleReason(StrEnum):
     QUERY_INVALID = "QueryInvalid"
     METRIC_NOT_FOUND = "MetricNotFound"
     SERVER_NOT_FOUND = "ServerNotFound"
+    PROXY_NOT_KNOWN = "ProxyNotKnown"
     TARGET_DOWN = "TargetDown"
     NOT_ON_BUCKET_EDGE = "ThresholdNotOnBucketEdge"
 
@@ -64,38 +66,46 @@ async def check(
     *,
     serving_for: timedelta,
     known: Collection[str] = (),
+    controllers: frozenset[str] = frozenset(),
 ) -> tuple[Obstacle, ...]:
     """What a person has to mend before the SLOs of a spec can be judged; nothing when there are none.
 
     `source` is None when the operator knows no Prometheus of the name in the spec, but only those that are `known`;
-    `serving_for` says how long the stable version has served.
+    `serving_for` says how long the stable version has served, `controllers` names those that serve the route.
     """
     if not spec.slos:
         return ()
     if source is None:
-        return (_without_source(spec, known), *_offline(spec, scope))
+        return (_without_source(spec, known), *_offline(spec, scope, controllers))
     settled = serving_for >= SETTLED
     of_server = [slo for slo in spec.slos if slo.metric and is_of_server(slo, spec.server)]
     of_gateway = [slo for slo in spec.slos if slo.metric and not is_of_server(slo, spec.server)]
     looks = await asyncio.gather(
         *(_check_query(source, slo, scope) for slo in spec.slos if slo.query),
         _check_server(source, of_server, spec.server, scope, settled),
-        _check_gateway(source, of_gateway, scope, settled),
+        _check_gateway(source, of_gateway, controllers, scope, settled),
         _check_counters(source, spec),
     )
     found = [one for look in looks for one in look]
     unavailable = next((one for one in found if isinstance(one, Unavailable)), None)
     if unavailable:
-        return (_obstacle(ObstacleReason.PROMETHEUS_UNAVAILABLE, unavailable.message), *_offline(spec, scope))
+        away = _obstacle(ObstacleReason.PROMETHEUS_UNAVAILABLE, unavailable.message)
+        return (away, *_offline(spec, scope, controllers))
     return tuple(one for one in found if isinstance(one, Obstacle))
 
 
-def _offline(spec: ModelRolloutSpec, scope: Scope) -> list[Obstacle]:
+def _offline(spec: ModelRolloutSpec, scope: Scope, controllers: frozenset[str]) -> list[Obstacle]:
     """What can be said without Prometheus."""
-    found = [
-        _off_the_edges(slo, template_for(slo, spec.server)) for slo in spec.slos if slo.metric and _knows(slo, spec)
+    proxy = proxies.find(controllers)
+    known = [(slo, template_for(slo, spec.server, proxy)) for slo in spec.slos if slo.metric and _knows(slo, spec)]
+    found = [_off_the_edges(slo, template) for slo, template in known if isinstance(template, Template)]
+    unknown = {template for _, template in known if isinstance(template, NotFound) and controllers}
+    return [
+        *(_obstacle(ObstacleReason.PROXY_NOT_KNOWN, one.message) for one in unknown),
+        *(obstacle for obstacle in found if obstacle),
+        *_unparsable(spec, scope),
+        *_bad_counters(spec),
     ]
-    return [*(obstacle for obstacle in found if obstacle), *_unparsable(spec, scope), *_bad_counters(spec)]
 
 
 def _bad_counters(spec: ModelRolloutSpec) -> list[Obstacle]:
@@ -238,17 +248,21 @@ async def _check_server(
     return [pods, *looks]
 
 
-async def _check_gateway(source: Source, slos: Sequence[Slo], scope: Scope, settled: bool) -> list[Finding]:
-    """Whether Prometheus has what SLOs need of the gateway's proxies."""
+async def _check_gateway(
+    source: Source, slos: Sequence[Slo], controllers: frozenset[str], scope: Scope, settled: bool
+) -> list[Finding]:
+    """Whether it is known whose proxies serve the route, and Prometheus has what SLOs need of them."""
     if not slos:
         return []
-    template = template_for(slos[0], None)
-    clusters = template.attribution
-    if not isinstance(clusters, OneLabel):
-        raise TypeError(f"{template.name} tells backends apart by pod labels, which a proxy does not have")
-    found = [await _check_proxy(source, template, clusters, scope, settled)]
-    matchers = f'{clusters.label}=~"{clusters.any_backend(scope.namespace, scope.rollout)}"'
-    return found + [await _check_edges(source, slo, template, template.meter(slo, ()), matchers) for slo in slos]
+    proxy = proxies.find(controllers)
+    if isinstance(proxy, NotFound):
+        return [_obstacle(ObstacleReason.PROXY_NOT_KNOWN, proxy.message)] if controllers or settled else []
+    backends = proxy.attribution
+    if not isinstance(backends, BackendLabels):
+        raise TypeError(f"{proxy.name} tells backends apart by pod labels, which a proxy does not have")
+    matchers = backends.both(scope.namespace, scope.rollout)
+    missing = await _check_proxy(source, proxy, matchers) if settled else None
+    return [missing, *[await _check_edges(source, slo, proxy, proxy.meter(slo, ()), matchers) for slo in slos]]
 
 
 def _other_server(template: Template, names: frozenset[str]) -> Finding:
@@ -337,17 +351,27 @@ async def _check_pods(source: Source, scope: Scope, settled: bool) -> Finding:
     return _unavailable(answer)
 
 
-async def _check_proxy(source: Source, template: Template, clusters: OneLabel, scope: Scope, settled: bool) -> Finding:
-    values = clusters.any_backend(scope.namespace, scope.rollout)
-    (requests,) = template.heartbeats
-    answer = await source.value(f'count({requests}{{{clusters.label}=~"{values}"}})')
-    if isinstance(answer, NoData) and settled:
-        message = (
-            f"Prometheus has no series {requests} with {clusters.label} like {values}: it does not "
-            "scrape the gateway's proxies, or the HTTPRoute is not in use there"
-        )
-        return _obstacle(ObstacleReason.METRIC_NOT_FOUND, message)
-    return _unavailable(answer)
+async def _check_proxy(source: Source, proxy: Template, matchers: str) -> Finding:
+    """Whether Prometheus has what proxies count of a route that was there for a while.
+
+    Where it comes with the first request, it is only missing if Prometheus knows of no request to anybody.
+    """
+    (requests,) = proxy.heartbeats
+    answer = await source.value(f"count({requests}{{{matchers}}})")
+    if not isinstance(answer, NoData) or await _waits_for_requests(source, proxy, requests):
+        return _unavailable(answer)
+    message = (
+        f"Prometheus has no series {requests} with {matchers}: it does not scrape the proxies of {proxy.name}, or the "
+        "HTTPRoute is not in use there"
+    )
+    return _obstacle(ObstacleReason.METRIC_NOT_FOUND, message)
+
+
+async def _waits_for_requests(source: Source, proxy: Template, requests: str) -> bool:
+    if isinstance(proxy.attribution, BackendLabels) and proxy.attribution.from_the_start:
+        return False
+    known = await source.names()
+    return not isinstance(known, frozenset) or _is_known(requests, known)
 
 
 def _filled(slo: Slo, scope: Scope) -> str:

@@ -15,7 +15,7 @@ from modelrollout.metrics.batch import Feed
 from modelrollout.metrics.exposed import NotFound
 from modelrollout.metrics.meters import Histogram
 from modelrollout.metrics.prometheus import QueryError, Trouble, Unavailable
-from modelrollout.metrics.templates import ATTEMPT_LABEL, COLOUR_LABEL, NAME_LABEL, OneLabel, Template
+from modelrollout.metrics.templates import ATTEMPT_LABEL, COLOUR_LABEL, NAME_LABEL, BackendLabels, Template
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,8 @@ def unreadable(slo: Slo, feed: Feed, now: datetime) -> SloStatus | None:
     return None if feed.ledger.coverage(now.timestamp()).known else _absent(slo, feed, now)
 
 
-def unknown_server(slo: Slo, unfound: NotFound | Trouble | None, now: datetime) -> SloStatus:
-    """What an SLO says as long as nobody knows which server it is to be read from."""
+def unknown_source(slo: Slo, unfound: NotFound | Trouble | None, now: datetime) -> SloStatus:
+    """What an SLO says as long as nobody knows which server or proxy it is to be read from."""
     match unfound:
         case NotFound(message):
             return undecided(slo, VerdictReason.NO_DATA, message, at=now)
@@ -126,8 +126,8 @@ def _bad_of_all(slo: Slo, feed: Feed, *, after: datetime, until: datetime | None
 
 def _absent(slo: Slo, feed: Feed, now: datetime) -> SloStatus:
     attribution = feed.template.attribution
-    if isinstance(attribution, OneLabel):
-        message = f'Prometheus has no series with {attribution.label}="{feed.keys[0][0]}" lately'
+    if isinstance(attribution, BackendLabels):
+        message = f"Prometheus has no series with {attribution.matcher([feed.arm])} lately"
         return undecided(slo, VerdictReason.NO_DATA, message, at=now)
     arm = feed.arm
     message = (

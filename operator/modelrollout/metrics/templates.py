@@ -5,18 +5,20 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib.resources import files
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import promql_parser
 import yaml
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from modelrollout.api import labels
 from modelrollout.api.slo import BuiltInMetric, MetricSource, Slo
 from modelrollout.api.slo import Counter as UserCounter
 from modelrollout.api.spec import ServerKind
 from modelrollout.api.status import Colour
-from modelrollout.metrics.meters import Counter, Data, Meter, Ratio
+from modelrollout.metrics.meters import Counter, Data, Meter, Ratio, is_regex
+
+T = TypeVar("T")
 
 UP = "up"
 _POSITIVE = (promql_parser.MatchOp.Equal, promql_parser.MatchOp.Re)
@@ -41,6 +43,10 @@ def sanitized(label: str) -> str:
     """A Kubernetes label name as Prometheus's service discovery writes it."""
     return re.sub(r"[^a-zA-Z0-9_]", "_", label)
 
+
+_VALUE = "<value>"
+_BACKENDS = {colour: place for place, colour in enumerate(Colour)}
+"""The places of the colours among the backends of a rule, which are constant."""
 
 NAME_LABEL, COLOUR_LABEL, ATTEMPT_LABEL = (sanitized(name) for name in (labels.NAME, labels.COLOUR, labels.ATTEMPT))
 
@@ -79,56 +85,89 @@ class PodLabels(Data):
         return f'{NAME_LABEL}=~"{"|".join(rollouts)}",{COLOUR_LABEL}="{colour[0]}"'
 
 
-class OneLabel(Data):
-    """Series of a proxy, known by the value of one label."""
+class Label(Data):
+    """What one label of a backend's series says."""
 
-    by: Literal["label"]
-    label: str
-    value: str = Field(description="With {namespace}, {rollout}, {rule} and {backend} filled in.")
-    rules: tuple[int, ...] = Field(min_length=1)
-    backends: Mapping[Colour, int]
+    value: str = Field(description="With {namespace}, {rollout}, {colour}, {rule} and {backend} filled in.")
+    within: Annotated[str, Field(pattern=_VALUE), AfterValidator(is_regex)] = _VALUE
+    """What the label says as a whole, as a regular expression with `<value>` in the place of the value."""
+
+    def of(self, arm: Arm, rule: int) -> str:
+        """The value for an arm, in a rule of its route."""
+        names = {"namespace": arm.namespace, "rollout": arm.rollout, "colour": arm.colour}
+        return self.value.format(**names, rule=rule, backend=_BACKENDS[arm.colour])
+
+    def read(self, text: str) -> str:
+        """The value in what a label says; empty when there is none."""
+        if self.within == _VALUE:
+            return text
+        found = self._around.fullmatch(text)
+        return found[1] if found else ""
+
+    def matcher(self, name: str, values: Iterable[str]) -> str:
+        """A label matcher for any of these values.
+
+        They are made of DNS names, slashes and digits: there is nothing to escape.
+        """
+        some = "|".join(sorted(set(values)))
+        return f'{name}=~"{some if self.within == _VALUE else self.within.replace(_VALUE, f"({some})")}"'
+
+    @cached_property
+    def _around(self) -> re.Pattern[str]:
+        return re.compile(self.within.replace(_VALUE, "(.*?)"))
+
+
+class BackendLabels(Data):
+    """Series of a proxy, known by labels that name a backend of the route."""
+
+    by: Literal["labels"]
+    labels: Mapping[str, Label] = Field(min_length=1)
+    rules: tuple[int, ...] = Field(min_length=1, default=(0,))
+    """Rules of the route that lead to both colours, where the labels tell them apart."""
+    from_the_start: bool = Field(default=False, alias="fromTheStart")
+    """Whether a backend that had no request yet has series."""
 
     def group(self, arm: Arm) -> tuple[str, ...]:  # noqa: ARG002
         """Arms of one group share a query."""
-        return (self.label,)
+        return tuple(f"{name} {label.within}" for name, label in self.labels.items())
 
     @property
     def heartbeat(self) -> tuple[str, ...]:
-        """Nothing: whether a proxy is up says nothing of one backend, and its request counter is always there."""
+        """Nothing: whether a proxy is up says nothing of one backend."""
         return ()
 
     @property
     def restarts_by(self) -> tuple[str, ...]:
-        """Counters of a backend of a rule begin anew when the proxy forgets it, whatever becomes of the others."""
-        return (self.label,)
+        """Counters of a backend begin anew when the proxy forgets it, whatever becomes of the others."""
+        return tuple(self.labels)
 
     def keys(self, arm: Arm) -> tuple[ArmKey, ...]:
         """What the arm's series say of themselves, rule by rule; they do not tell attempts apart."""
-        names = {"namespace": arm.namespace, "rollout": arm.rollout, "backend": self.backends[arm.colour]}
-        return tuple((self.value.format(**names, rule=rule),) for rule in self.rules)
-
-    def any_backend(self, namespace: str, rollout: str) -> str:
-        """A regular expression for the label values of all backends of a rollout."""
-        return self.value.format(namespace=namespace, rollout=rollout, rule="[0-9]+", backend="[0-9]+")
+        keys = (tuple(label.of(arm, rule) for label in self.labels.values()) for rule in self.rules)
+        return tuple(dict.fromkeys(keys))
 
     def key_in(self, series: Mapping[str, str]) -> ArmKey:
         """The arm that a series belongs to, by its labels."""
-        return (series.get(self.label, ""),)
+        return tuple(label.read(series.get(name, "")) for name, label in self.labels.items())
 
     def matcher(self, arms: Iterable[Arm]) -> str:
-        """Label matchers that find the series of the arms of a group.
+        """Label matchers that find the series of the arms of a group."""
+        keys = [key for arm in arms for key in self.keys(arm)]
+        of_each = zip(self.labels.items(), zip(*keys, strict=True), strict=True)
+        return ",".join(label.matcher(name, values) for (name, label), values in of_each)
 
-        Label values here are made of DNS names, slashes and digits: there is nothing to escape.
-        """
-        values = sorted({value for arm in arms for (value,) in self.keys(arm)})
-        return f'{self.label}=~"{"|".join(values)}"'
+    def both(self, namespace: str, rollout: str) -> str:
+        """Label matchers that find the series of both colours of a rollout."""
+        return self.matcher(Arm(namespace=namespace, rollout=rollout, colour=colour, attempt=0) for colour in Colour)
 
 
 class Template(Data):
     """How one model server or proxy counts its requests."""
 
     name: str
-    attribution: Annotated[PodLabels | OneLabel, Field(discriminator="by")]
+    attribution: Annotated[PodLabels | BackendLabels, Field(discriminator="by")]
+    controllers: tuple[str, ...] = ()
+    """Beginnings of the names of the controllers whose proxies count so; none for a model server."""
     signs: tuple[str, ...] = ()
     """Metrics that only this server has; the pods show at least one of them as soon as they have had a request."""
     metrics: Mapping[BuiltInMetric, tuple[Meter, ...]]
@@ -214,11 +253,11 @@ def is_of_server(slo: Slo, server: ServerKind | None) -> bool:
     return server is not None and slo.source is not MetricSource.GATEWAY
 
 
-def template_for(slo: Slo, server: ServerKind | None) -> Template:
-    """The template that counts are read by: that of the server when there is one, else of the gateway.
+def template_for(slo: Slo, server: ServerKind | None, proxy: T) -> Template | T:
+    """The template that counts are read by: that of the server when there is one, else what is known of the proxy.
 
     Counters of the user's own are those of the pods, and make a template of their own.
     """
     if slo.counter:
         return of_counter(slo.counter)
-    return load(server.value if server and is_of_server(slo, server) else "envoy-gateway")
+    return load(server.value) if server and is_of_server(slo, server) else proxy

@@ -2,7 +2,6 @@
 
 import logging
 import math
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,12 +19,13 @@ from modelrollout.judge.guardrail import judge_evidence, pool
 from modelrollout.judge.means import judge_uncompared
 from modelrollout.judge.noise import UNKNOWN, Noise
 from modelrollout.judge.thresholds import VerdictReason, judge_counts, undecided
+from modelrollout.metrics import proxies
 from modelrollout.metrics.batch import Feed
 from modelrollout.metrics.exposed import NotFound
 from modelrollout.metrics.paired import SETTLES, Asked, Points, plain_queries, points_of
 from modelrollout.metrics.prometheus import Trouble
 from modelrollout.metrics.queries import FreeQuery, Scope
-from modelrollout.metrics.readings import Arms, between, counts, unknown_server, unreadable
+from modelrollout.metrics.readings import Arms, between, counts, unknown_source, unreadable
 from modelrollout.metrics.splits import Splits
 from modelrollout.metrics.templates import Arm, Template, is_of_server, template_for
 
@@ -45,6 +45,8 @@ class Target:
     watch: Watch
     slos: tuple[Slo, ...]
     server: ServerKind | None = None
+    controllers: frozenset[str] = frozenset()
+    """Those that serve the route, by which its proxies are known."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -121,6 +123,11 @@ class Watched:
         return any(_is_unfound(slo, self.server) for slo in self.target.slos)
 
     @property
+    def proxy(self) -> Template | NotFound:
+        """How the proxies of the route count."""
+        return proxies.find(self.target.controllers)
+
+    @property
     def feeds(self) -> Iterable[Feed]:
         """All that has to be asked for together with others."""
         for arms in self.arms.values():
@@ -188,17 +195,17 @@ class Watched:
         """What the SLOs that count need, by template; arms that go on keep their ledgers."""
         slos = self._by_template()
         self.arms = {
-            name: _both(
+            template.name: _both(
                 self.key,
                 self.target.watch,
-                template=template_for(chosen[0], self.server),
+                template=template,
                 slos=chosen,
-                before=self.arms.get(name),
+                before=self.arms.get(template.name),
                 books=self.books,
             )
-            for name, chosen in slos.items()
+            for template, chosen in slos
         }
-        fresh = {name: [slo for slo in chosen if self._is_uncalibrated(slo)] for name, chosen in slos.items()}
+        fresh = {template.name: [slo for slo in chosen if self._is_uncalibrated(slo)] for template, chosen in slos}
         self.uncalibrated = [
             Uncalibrated(slos=some, stable=self.arms[name].stable) for name, some in fresh.items() if some
         ]
@@ -231,9 +238,9 @@ class Watched:
 
     def _count_from_there(self) -> None:
         """What is not in the books for good yet must stay in the ledgers."""
-        for name, slos in self._by_template().items():
+        for template, slos in self._by_template():
             counted_to = [self.books[slo.name].counted_to.timestamp() for slo in slos if slo.name in self.books]
-            arms = self.arms[name]
+            arms = self.arms[template.name]
             arms.candidate.counts_from = arms.stable.counts_from = min(counted_to, default=math.inf)
 
     def _between(self, slo: Slo, after: datetime, until: datetime) -> Pair:
@@ -242,15 +249,25 @@ class Watched:
         return pair if self.target.watch.comparable else Pair(candidate=pair.candidate, stable=Counted())
 
     def _arms_of(self, slo: Slo) -> Arms | None:
-        template = _template(slo, self.server)
+        template = self._template(slo)
         return self.arms.get(template.name) if template else None
 
-    def _by_template(self) -> dict[str, list[Slo]]:
-        slos: dict[str, list[Slo]] = defaultdict(list)
+    def _by_template(self) -> list[tuple[Template, list[Slo]]]:
+        found: dict[str, tuple[Template, list[Slo]]] = {}
         for slo in self.target.slos:
-            if template := _template(slo, self.server):
-                slos[template.name].append(slo)
-        return slos
+            if template := self._template(slo):
+                found.setdefault(template.name, (template, []))[1].append(slo)
+        return list(found.values())
+
+    def _template(self, slo: Slo) -> Template | None:
+        """How an SLO is counted; None when it does not count, or nobody can tell how."""
+        if slo.query or _is_unfound(slo, self.server):
+            return None
+        try:
+            found = template_for(slo, self.server, self.proxy)
+        except ValueError:  # a selector of the user's that does not parse: the look at it says so
+            return None
+        return found if isinstance(found, Template) else None
 
     def _read(self, slo: Slo, pooled: Mapping[str, float], now: datetime) -> SloStatus:
         """What one SLO says; numbers that cannot be judged hurt no other."""
@@ -262,7 +279,7 @@ class Watched:
             if slo.query:
                 return judge_uncompared(slo, at=now)
             if _is_unfound(slo, self.server):
-                return unknown_server(slo, self.unfound, now)
+                return unknown_source(slo, self.unfound, now)
             return self._with_server(slo, self._judge(slo, pooled, now))
         except Exception as error:
             _log.exception("SLO %s cannot be judged: %s", slo.name, self.target.watch)
@@ -276,7 +293,10 @@ class Watched:
         return status.model_copy(update={"message": f"{status.message}; the server is {self.server}"})
 
     def _judge(self, slo: Slo, pooled: Mapping[str, float], now: datetime) -> SloStatus:
-        arms = self.arms[template_for(slo, self.server).name]
+        template = template_for(slo, self.server, self.proxy)
+        if isinstance(template, NotFound):
+            return unknown_source(slo, template, now)
+        arms = self.arms[template.name]
         if unknown := unreadable(slo, arms.candidate, now):
             return unknown
         coverage, in_window = arms.candidate.ledger.coverage(now.timestamp()), counts(slo, arms, now)
@@ -304,16 +324,6 @@ def _book(slo: Slo, watch: Watch, resumed: SloEvidence | None) -> Book:
 def _is_unfound(slo: Slo, server: ServerKind | None) -> bool:
     """Whether the SLO is read from a server, and nobody knows yet which it is."""
     return server is ServerKind.AUTO and slo.metric is not None and is_of_server(slo, server)
-
-
-def _template(slo: Slo, server: ServerKind | None) -> Template | None:
-    """How an SLO is counted; None when it does not count, or nobody can tell how."""
-    if slo.query or _is_unfound(slo, server):
-        return None
-    try:
-        return template_for(slo, server)
-    except ValueError:  # a selector of the user's that does not parse: the look at it says so
-        return None
 
 
 def _looks_at_the_same(before: Target, target: Target) -> bool:

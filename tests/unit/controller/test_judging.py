@@ -28,6 +28,7 @@ WATCH = Watch(
     attempt=1, stage=0, stable=Colour.BLUE, candidate=Colour.GREEN, since=START, stable_attempt=0, stable_since=START
 )
 SLOS = [{"name": "drift", "query": {"value": "drift"}, "limit": "0.3"}]
+OF_GATEWAY = [{"name": "errors", "metric": "error-ratio", "source": "Gateway", "limit": "1%"}]
 
 
 class Constant(Source):
@@ -35,8 +36,10 @@ class Constant(Source):
 
     def __init__(self, answer: Single) -> None:
         self.answer = answer
+        self.asked: list[str] = []
 
-    async def matrix(self, promql: str) -> Matrix | Trouble:  # noqa: ARG002
+    async def matrix(self, promql: str) -> Matrix | Trouble:
+        self.asked.append(promql)
         return Matrix([])
 
     async def value(self, promql: str, at: datetime | None = None) -> Single:  # noqa: ARG002
@@ -61,10 +64,19 @@ def owner(**spec: Any) -> Rollout:
     return Rollout(name=KEY.name, namespace=KEY.namespace, uid="u", spec=parsed.spec)
 
 
-def judging(metrics: OwnMetrics, clock: Clock, **sources: Source) -> tuple[Judging, asyncio.Event]:
+def judging(
+    metrics: OwnMetrics, clock: Clock, *, served_by: str = "example.com/nobody", **sources: Source
+) -> tuple[Judging, asyncio.Event]:
     heard = asyncio.Event()
     board = ReadingsBoard(enqueue=lambda *_: heard.set(), metrics=metrics)
-    return Judging(sources, readings=board, interval=timedelta(milliseconds=10), now=clock.now), heard
+    judge = Judging(
+        sources,
+        controllers=lambda rollout: frozenset({served_by} if rollout.name == KEY.name else ()),
+        readings=board,
+        interval=timedelta(milliseconds=10),
+        now=clock.now,
+    )
+    return judge, heard
 
 
 async def test_what_is_watched_is_read_and_posted(metrics: OwnMetrics, clock: Clock) -> None:
@@ -105,13 +117,38 @@ async def test_a_preflight_needs_a_candidate(metrics: OwnMetrics, clock: Clock) 
     assert [obstacle.reason for obstacle in obstacles] == ["PrometheusNotConfigured"]
 
 
+async def test_a_preflight_is_told_who_serves_the_route(metrics: OwnMetrics, clock: Clock) -> None:
+    judge, _ = judging(metrics, clock, default=Constant(Value(1)))
+    candidate = ColourStatus(colour=Colour.GREEN, version="2", revision="r", attempt=2, since=START)
+    (obstacle,) = await judge.preflight(owner(slos=OF_GATEWAY), ModelRolloutStatus(candidate=candidate))
+    assert obstacle.message.startswith("what the proxies of example.com/nobody call their metrics is not known")
+
+
+async def test_what_is_asked_is_what_those_who_serve_the_route_count(metrics: OwnMetrics, clock: Clock) -> None:
+    source = Constant(Value(1))
+    judge, heard = judging(metrics, clock, served_by="istio.io/gateway-controller", default=source)
+    judge.watch(owner(slos=OF_GATEWAY), WATCH)
+    polling = asyncio.create_task(judge.run())
+    async with asyncio.timeout(10):
+        await heard.wait()
+    polling.cancel()
+    await asyncio.gather(polling, return_exceptions=True)
+    assert any("istio_requests_total" in promql for promql in source.asked)
+
+
 class Bench:
     """A judge of several sources that runs, and what it has posted."""
 
     def __init__(self, metrics: OwnMetrics, **sources: Source) -> None:
         self._called = asyncio.Event()
         self.board = ReadingsBoard(enqueue=lambda *_: self._called.set(), metrics=metrics)
-        self.judge = Judging(sources, readings=self.board, interval=timedelta(milliseconds=10), now=_now)
+        self.judge = Judging(
+            sources,
+            controllers=lambda _: frozenset(),
+            readings=self.board,
+            interval=timedelta(milliseconds=10),
+            now=_now,
+        )
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator["Bench"]:

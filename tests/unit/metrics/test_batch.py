@@ -82,6 +82,12 @@ def test_a_fleet_takes_three_questions() -> None:
     assert len(questions(fleet, now=NOW)) == 3
 
 
+def test_each_kind_of_proxy_takes_a_question() -> None:
+    kinds = ("envoy-gateway", "istio", "linkerd", "traefik")
+    fleet = [feed(f"rollout-{n}", template=kind, colour=c) for n in range(50) for c in Colour for kind in kinds]
+    assert len(questions(fleet, now=NOW)) == len(kinds)
+
+
 def test_nothing_watched_is_nothing_asked() -> None:
     assert questions([], now=NOW) == []
 

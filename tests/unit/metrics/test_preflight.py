@@ -17,6 +17,7 @@ from unit.metrics.fake_source import FakeSource
 SCOPE = Scope(namespace="ml", rollout="fraud", stable=Colour.BLUE, candidate=Colour.GREEN)
 SERVED_LONG = timedelta(hours=1)
 ERRORS = Slo(name="errors", metric=BuiltInMetric.ERROR_RATIO, limit="1%")
+ENVOY = "gateway.envoyproxy.io/gatewayclass-controller"
 BETWEEN_EDGES = Slo(name="latency", metric=BuiltInMetric.LATENCY, slower_than="120ms", limit="1%")
 
 
@@ -34,9 +35,11 @@ def spec(*slos: Slo, server: str | None = "mlserver") -> ModelRolloutSpec:
     return ModelRolloutSpec.model_validate(given | ({"server": server} if server else {}))
 
 
-async def found(source: FakeSource | None, given: ModelRolloutSpec, served: timedelta = SERVED_LONG) -> dict[str, str]:
+async def found(
+    source: FakeSource | None, given: ModelRolloutSpec, served: timedelta = SERVED_LONG, *, controllers: str = ENVOY
+) -> dict[str, str]:
     """Messages of the obstacles by reason."""
-    obstacles = await check(source, given, SCOPE, serving_for=served)
+    obstacles = await check(source, given, SCOPE, serving_for=served, controllers=frozenset(controllers.split()))
     assert all(obstacle.condition == "MetricsReady" for obstacle in obstacles)
     return {obstacle.reason: obstacle.message for obstacle in obstacles}
 
@@ -273,6 +276,63 @@ async def test_the_gateway_is_asked_for_the_clusters_of_the_route() -> None:
     source = FakeSource()
     gateway = spec(ERRORS, server=None)
     assert await found(source, gateway, timedelta(seconds=10)) == {}
-    assert "httproute/ml/fraud/rule/[0-9]+/backend/" in (await found(source, gateway))["MetricNotFound"]
+    message = (await found(source, gateway))["MetricNotFound"]
+    assert message.startswith(
+        "Prometheus has no series envoy_cluster_upstream_rq_completed with "
+        'envoy_cluster_name=~"httproute/ml/fraud/rule/0/backend/0|httproute/ml/fraud/rule/0/backend/1|'
+    )
     source.values = lambda _: Value(2)
     assert await found(source, gateway) == {}
+
+
+ISTIO = "istio.io/gateway-controller"
+
+
+@pytest.mark.parametrize("source", [FakeSource(), None], ids=["with Prometheus", "without"])
+async def test_a_controller_whose_proxies_nobody_knows_is_told_with_those_that_are_known(
+    source: FakeSource | None,
+) -> None:
+    gateway = spec(ERRORS, ERRORS.model_copy(update={"name": "again"}), server=None)
+    messages = await found(source, gateway, timedelta(), controllers="example.com/nobody")
+    message = messages["ProxyNotKnown"]
+    assert message.startswith("what the proxies of example.com/nobody call their metrics is not known; known are ")
+    assert "traefik (traefik.io/gateway-controller)" in message
+    assert message.endswith("name the model server as spec.server, without source Gateway, or use a query")
+
+
+async def test_of_two_kinds_of_proxies_neither_counts_everything() -> None:
+    messages = await found(FakeSource(), spec(ERRORS, server=None), controllers=f"{ENVOY} {ISTIO}")
+    assert messages["ProxyNotKnown"].startswith("the HTTPRoute is served by envoy-gateway and istio, of which each ")
+
+
+async def test_a_controller_that_says_nothing_is_waited_for() -> None:
+    gateway = spec(ERRORS, server=None)
+    assert await found(FakeSource(), gateway, timedelta(seconds=10), controllers="") == {}
+    assert list(await found(FakeSource(), gateway, controllers="")) == ["ProxyNotKnown"]
+
+
+async def test_whose_proxies_there_are_does_not_matter_to_what_the_server_tells() -> None:
+    assert await found(scraping(*MLSERVER), spec(ERRORS), controllers="example.com/nobody") == {}
+
+
+async def test_proxies_that_count_from_the_first_request_on_are_missed_where_nobody_ever_had_one() -> None:
+    """A stable version that nobody has asked anything since the proxy began has no series, and nothing is wrong."""
+    source = FakeSource()
+    gateway = spec(ERRORS, server=None)
+    message = (await found(source, gateway, controllers=ISTIO))["MetricNotFound"]
+    assert message == (
+        "Prometheus has no series istio_requests_total with "
+        'destination_service_namespace=~"ml",destination_service_name=~"fraud-blue|fraud-green": '
+        "it does not scrape the proxies of istio, or the HTTPRoute is not in use there"
+    )
+    source.known = frozenset({"istio_requests_total"})
+    assert await found(source, gateway, controllers=ISTIO) == {}
+
+
+async def test_the_few_edges_of_a_proxy_are_told_before_any_traffic_moves() -> None:
+    source = FakeSource()
+    source.values = lambda _: Value(2)
+    slow = BETWEEN_EDGES.model_copy(update={"slower_than": "500ms"})
+    for prometheus in (source, None):
+        messages = await found(prometheus, spec(slow, server=None), controllers="traefik.io/gateway-controller")
+        assert messages["ThresholdNotOnBucketEdge"].endswith("the nearest edges are 300ms or 1200ms")

@@ -13,7 +13,7 @@ from prometheus_client.samples import Sample
 from modelrollout.api.slo import BuiltInMetric, Slo
 from modelrollout.api.spec import ServerKind
 from modelrollout.api.status import Colour
-from modelrollout.metrics import templates
+from modelrollout.metrics import proxies, templates
 from modelrollout.metrics.batch import Feed, questions
 from modelrollout.metrics.exposed import identify
 from modelrollout.metrics.templates import Arm, Template, load, template_for
@@ -141,7 +141,7 @@ def test_edges_are_those_of_the_server(name: str, fixture: str) -> None:
     assert labels - {"+Inf"} <= histogram.edge_labels({histogram.within(edge) for edge in histogram.edges})
 
 
-@pytest.mark.parametrize(("name", "fixture"), [item for item in READ_OFF.items() if item[0] != "envoy-gateway"])
+@pytest.mark.parametrize(("name", "fixture"), [item for item in READ_OFF.items() if item[0] in set(ServerKind)])
 def test_a_server_is_found_by_what_it_exposes(name: str, fixture: str) -> None:
     assert identify({sample.name for sample in page(fixture)}) == name
 
@@ -301,7 +301,7 @@ def test_the_server_comes_before_the_gateway_unless_said_otherwise(
     source: str | None, server: ServerKind | None, name: str
 ) -> None:
     slo = Slo.model_validate({"name": "errors", "metric": "error-ratio", "limit": "1%", "source": source})
-    assert template_for(slo, server).name == name
+    assert template_for(slo, server, load("envoy-gateway")).name == name
 
 
 def test_the_page_on_metrics_says_who_has_what() -> None:
@@ -309,7 +309,7 @@ def test_the_page_on_metrics_says_who_has_what() -> None:
     table = [[cell.strip(" `") for cell in line.split("|")[1:-1]] for line in page.splitlines() if line.startswith("|")]
     header, told = table[0], {row[0]: row[1:] for row in table if len(row) == len(table[0])}
     for name in NAMES:
-        row = told["the gateway (Envoy Gateway)" if name == "envoy-gateway" else name]
+        row = told[name]
         assert {metric for metric, cell in zip(header[1:-1], row, strict=False) if cell == "yes"} == set(
             load(name).metrics
         )
@@ -318,5 +318,12 @@ def test_the_page_on_metrics_says_who_has_what() -> None:
         assert row[-1].endswith(version)
 
 
+def test_the_page_on_metrics_says_how_proxies_are_known() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text(encoding="utf-8")
+    for proxy in proxies.known():
+        assert f"| `{proxy.name}` | {', '.join(f'`{one}`' for one in proxy.controllers)} |" in page
+
+
 def test_there_is_a_template_for_every_server() -> None:
-    assert {"envoy-gateway", *ServerKind} - {ServerKind.AUTO} == {load(name).name for name in NAMES} == set(NAMES)
+    assert [load(name).name for name in NAMES] == NAMES
+    assert {*ServerKind} - {ServerKind.AUTO} == set(NAMES) - {proxy.name for proxy in proxies.known()}
