@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaln
+from scipy.special import betaln, xlog1py, xlogy
 
 from modelrollout.api.evidence import ENOUGH_EVIDENCE, GRID, SUSPICIOUS_EVIDENCE
 
@@ -62,24 +62,60 @@ def against_stable(
     Of all bad ones, whose are how many? `variation` is the coefficient of variation of either version's rate from block
     to block. With the grid `BETTER` the hypothesis is the opposite one, "at least".
     """
-    bad, in_all = _column(candidate.bad), _column(candidate.bad) + _column(stable.bad)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        odds = np.nan_to_num(_column(tolerated) * _column(candidate.total) / _column(stable.total), nan=1.0)
-    variance = 2 * _variance(variation)
-    return _log_ratios(bad, in_all, np.clip(odds, *_ODDS), variance, grid)
+    return _log_ratios(*_beside_stable(candidate, stable, tolerated, variation), grid)
 
 
 def against_limit(candidate: Tally, *, limit: ArrayLike, variation: ArrayLike, grid: Array = WORSE) -> Array:
     """Log likelihood ratios of one block against "no more than a share of `limit` is bad of the candidate's"."""
-    share = _column(limit)
-    odds = np.clip(share / (1 - share), *_ODDS)
-    return _log_ratios(_column(candidate.bad), _column(candidate.total), odds, _variance(variation), grid)
+    return _log_ratios(*_beside_limit(candidate, limit, variation), grid)
+
+
+def most_against_stable(
+    candidate: Tally, stable: Tally, *, tolerated: ArrayLike, variation: ArrayLike, less_is_worse: bool = False
+) -> Array:
+    """What none of the log likelihood ratios `against_stable` is above: quick, for whoever has many to look through."""
+    return _most(*_beside_stable(candidate, stable, tolerated, variation), less_is_worse=less_is_worse)
+
+
+def most_against_limit(candidate: Tally, *, limit: ArrayLike, variation: ArrayLike) -> Array:
+    """The same of those `against_limit`."""
+    return _most(*_beside_limit(candidate, limit, variation), less_is_worse=False)
 
 
 def log_evidence(log_ratios: Array) -> Array:
     """Logarithm of the e-process, from the sums of its log likelihood ratios by grid point in the last axis."""
     mixed: Array = np.logaddexp.reduce(log_ratios, axis=-1) - np.log(log_ratios.shape[-1])
     return mixed
+
+
+def _beside_stable(
+    candidate: Tally, stable: Tally, tolerated: ArrayLike, variation: ArrayLike
+) -> tuple[Array, Array, Array, Array]:
+    """Bad ones, those that may be bad, the odds that are just tolerated, and the variance of their logarithm."""
+    bad, in_all = _column(candidate.bad), _column(candidate.bad) + _column(stable.bad)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        odds = np.nan_to_num(_column(tolerated) * _column(candidate.total) / _column(stable.total), nan=1.0)
+    return bad, in_all, np.clip(odds, *_ODDS), 2 * _variance(variation)
+
+
+def _beside_limit(candidate: Tally, limit: ArrayLike, variation: ArrayLike) -> tuple[Array, Array, Array, Array]:
+    share = _column(limit)
+    odds = np.clip(share / (1 - share), *_ODDS)
+    return _column(candidate.bad), _column(candidate.total), odds, _variance(variation)
+
+
+def _most(bad: Array, total: Array, odds: Array, variance: Array, *, less_is_worse: bool) -> Array:
+    """No distribution explains counts better than a rate that is just the share of bad ones.
+
+    The ratios grow with what is harm, so counts that are better than tolerated are no more evidence than those that are
+    tolerated. That is so unless rates vary beyond all measure: there, nothing is promised.
+    """
+    tolerated = total * odds / (1 + odds)
+    bad = np.minimum(bad, tolerated) if less_is_worse else np.maximum(bad, tolerated)
+    share = np.divide(bad, total, out=np.zeros_like(bad), where=total > 0)
+    best = xlogy(bad, share) + xlog1py(total - bad, -share)
+    most: Array = np.where(variance <= 1, best - _log_likelihood(bad, total, odds, variance), np.inf)
+    return most[..., 0]
 
 
 def _log_ratios(bad: Array, total: Array, odds: Array, variance: Array, grid: Array) -> Array:

@@ -27,7 +27,7 @@ _DIGITS = 4
 
 _CERTAINTY = 0.95
 
-_CERTAIN = 50.0
+CERTAIN = 50.0
 """Log likelihood ratio of what cannot be: a bad one where none is allowed."""
 
 
@@ -176,7 +176,7 @@ class Book:
         if self._limit is None or is_shared(self._slo, block.stable, self._limit):
             return np.zeros(GRID)
         if self._limit == 0 and block.candidate.bad:
-            return np.full(GRID, _CERTAIN)
+            return np.full(GRID, CERTAIN)
         return against_limit(_tally(block.candidate), limit=self._limit, variation=self._noise.variation)
 
     def _against_stable(self, block: Pair) -> Array:

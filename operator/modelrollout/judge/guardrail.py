@@ -102,7 +102,7 @@ def pool(slos: Mapping[str, Slo], weighed: Mapping[str, Compared]) -> dict[str, 
     Those that take a candidate back for being worse than stable share one chance of being wrong: it is the mean of
     theirs that has to be enough, and the strongest is told. The others stand for themselves.
     """
-    shared = [name for name, slo in slos.items() if name in weighed and _shares(slo)]
+    shared = [name for name, slo in slos.items() if name in weighed and shares_chance(slo)]
     if not shared:
         return {name: one.worse for name, one in weighed.items()}
     strongest = max(shared, key=lambda name: weighed[name].worse)
@@ -185,5 +185,6 @@ def _short(number: float | None) -> float | None:
     return None if number is None else float(f"{number:.4g}")
 
 
-def _shares(slo: Slo) -> bool:
+def shares_chance(slo: Slo) -> bool:
+    """Whether it shares one chance of a false alarm with others of the kind: it takes back who is worse than stable."""
     return slo.baseline is not None and slo.on_breach is OnBreach.REVERT and not slo.dry_run

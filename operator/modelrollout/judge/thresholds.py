@@ -18,7 +18,7 @@ _MESSAGE_LENGTH = 1024
 _MIN_SAMPLES = 50
 """Of an SLO that does not say how many requests decide."""
 
-_BEYOND_DOUBT = 10
+BEYOND_DOUBT = 10
 """Requests in a row that fail, all of them, before that is enough."""
 
 _BAD = {
@@ -29,7 +29,7 @@ _BAD = {
 }
 """What counts against the limit. Some servers time each token, others tell one mean for each request."""
 
-_ROUNDING = 1e-9
+ROUNDING = 1e-9
 """Two ways to write one share (0.1% and 1 of 1000) differ by rounding at most."""
 
 
@@ -151,7 +151,7 @@ def least_samples(slo: Slo) -> int:
 def every_request_fails(slo: Slo, counts: Counts) -> bool:
     """Whether all requests fail, and not stable's as well: that needs no statistics."""
     theirs = counts.stable
-    all_fail = slo.metric is BuiltInMetric.ERROR_RATIO and counts.bad == counts.total >= _BEYOND_DOUBT
+    all_fail = slo.metric is BuiltInMetric.ERROR_RATIO and counts.bad == counts.total >= BEYOND_DOUBT
     return all_fail and not 0 < theirs.total == theirs.bad
 
 
@@ -174,7 +174,7 @@ def passing(slo: Slo, value: float, reason: VerdictReason) -> VerdictReason:
 
 def exceeds(value: float, limit: float) -> bool:
     """Whether a value is above a limit, but for rounding."""
-    return value > limit and not math.isclose(value, limit, rel_tol=_ROUNDING)
+    return value > limit and not math.isclose(value, limit, rel_tol=ROUNDING)
 
 
 def count_message(slo: Slo, counts: Counts) -> str:

@@ -5,6 +5,8 @@ from math import comb, exp, log
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy.stats import betabinom, binom
 
 from modelrollout.judge.eprocess import (
@@ -14,6 +16,8 @@ from modelrollout.judge.eprocess import (
     against_limit,
     against_stable,
     log_evidence,
+    most_against_limit,
+    most_against_stable,
 )
 
 EXACT = 1e-3
@@ -84,3 +88,29 @@ def test_sign_test_by_hand() -> None:
     farthest = float(np.exp(WORSE[-1]))
     wanted = comb(10, 10) * (farthest / (1 + farthest)) ** 10 / (1 / 2) ** 10
     assert np.exp(ratios[-1]) == pytest.approx(wanted, rel=1e-3)
+
+
+@given(
+    st.integers(0, 400),
+    st.integers(0, 400),
+    st.integers(0, 5000),
+    st.integers(0, 5000),
+    st.sampled_from([1e-3, 0.1, 0.7]),
+)
+def test_no_ratio_is_above_what_is_said_to_be_the_most(
+    bad: int, their_bad: int, good: int, their_good: int, variation: float
+) -> None:
+    ours, theirs = Tally(bad, bad + good), Tally(their_bad, their_bad + their_good)
+    most = most_against_limit(ours, limit=0.02, variation=variation)
+    assert against_limit(ours, limit=0.02, variation=variation).max() <= most + 1e-4
+    for tolerated, grid in ((1.25, WORSE), (0.9, BETTER)):
+        ratios = against_stable(ours, theirs, tolerated=tolerated, variation=variation, grid=grid)
+        most = most_against_stable(ours, theirs, tolerated=tolerated, variation=variation, less_is_worse=grid is BETTER)
+        assert ratios.max() <= most + 1e-4
+
+
+def test_of_what_is_no_harm_the_most_says_so() -> None:
+    healthy, stable = Tally(bad=10, total=1000), Tally(bad=190, total=19_000)
+    assert most_against_stable(healthy, stable, tolerated=1.25, variation=0.05) < 1
+    assert most_against_limit(healthy, limit=0.02, variation=0.05) < 1
+    assert most_against_limit(healthy, limit=0.02, variation=2.0) == np.inf, "beyond all measure nothing is promised"
