@@ -1,0 +1,1 @@
+"""Rollouts that never were, judged as the operator and others would judge them."""
