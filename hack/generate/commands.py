@@ -18,7 +18,8 @@ there; the image of the operator has it, too. It uses kubectl's configuration, a
 Whatever it asks for is a [RolloutAction](reference.md#rolloutaction) in the name of the caller, bound to the attempt
 that is under way. The operator applies it once, or refuses it with a reason, and the command waits for that.
 
-`-o json` and `-o yaml` print what a program wants: the objects of the API server, and the answers of `plan` and `lint`.
+`-o json` and `-o yaml` print what a program wants: the objects of the API server, and the answers of `plan`, `simulate`
+and `lint`.
 
 ## Exit codes
 

@@ -113,6 +113,13 @@ def as_stored(written: dict[str, Any]) -> ModelRollout:
     return ModelRollout.model_validate(defaulted(written, _schema()))
 
 
+def accepted(written: dict[str, Any], where: str) -> ModelRollout:
+    """A ModelRollout that the API server would take; a ClickException says what it would refuse."""
+    if wrong := "".join(f"\n  {one}" for one in refusals(written)):
+        raise click.ClickException(f"a ModelRollout in {where} is not right:{wrong}")
+    return as_stored(written)
+
+
 @cache
 def _schema() -> Schema:
     """The schema of the CRD; generated, with all that it demands."""

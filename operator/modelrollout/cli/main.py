@@ -15,6 +15,7 @@ _SECTIONS = {
     "Before anything moves": {
         "lint": _entry("lint", "lint", "Check ModelRollouts in files, without a cluster."),
         "plan": _entry("plan", "plan", "Show the stages that a ModelRollout stands for, before anything moves."),
+        "simulate": _entry("simulate", "simulate", "Find out how a ModelRollout would judge, before anything moves."),
     },
     "See what happens": {
         "get": _entry("get", "get", "List ModelRollouts: where each is, and what it waits for."),

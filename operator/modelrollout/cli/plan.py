@@ -14,7 +14,7 @@ from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.strategy import ApprovalWhen
 from modelrollout.api.workload_ref import Referred, ScaleDown
 from modelrollout.cli.files import read_documents
-from modelrollout.cli.lint import as_stored, refusals
+from modelrollout.cli.lint import accepted
 from modelrollout.cli.moving_in import referred
 from modelrollout.cli.output import console, output_option, print_data
 from modelrollout.cli.times import written
@@ -172,17 +172,10 @@ def plan(file: TextIO, start: datetime | None, output: str) -> None:
     """
     begin = (start or datetime.now()).astimezone().replace(microsecond=0)
     documents = read_documents(file)
-    rollouts = [_accepted(written, file.name) for written in documents.rollouts]
+    rollouts = [accepted(written, file.name) for written in documents.rollouts]
     plans = [(rollout, plan_of(rollout.spec, begin)) for rollout in rollouts]
     if output != "table":
         print_data([to_wire(rollout, planned) for rollout, planned in plans], output)
         return
     for rollout, planned in plans:
         show(rollout, planned, referred(rollout, documents.deployments), console())
-
-
-def _accepted(written: dict[str, Any], where: str) -> ModelRollout:
-    """A ModelRollout that the API server would take; a ClickException says what it would refuse."""
-    if wrong := "".join(f"\n  {one}" for one in refusals(written)):
-        raise click.ClickException(f"a ModelRollout in {where} is not right:{wrong}")
-    return as_stored(written)

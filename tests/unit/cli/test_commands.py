@@ -12,8 +12,8 @@ from modelrollout.cli.main import main
 CONTEXT = click.Context(main)
 NAMES = main.list_commands(CONTEXT)
 WANTED = (
-    "get status lint plan approve sign-off pause resume advance promote revert abort retry kill lift exclude include "
-    "undo history report wait completion"
+    "get status lint plan simulate approve sign-off pause resume advance promote revert abort retry kill lift exclude "
+    "include undo history report wait completion"
 )
 
 
@@ -48,7 +48,7 @@ def test_help_and_completion_do_not_import_what_only_commands_need() -> None:
     assert done.stderr == "[]\n"
 
 
-@pytest.mark.parametrize("command", ["lint", "plan"])
+@pytest.mark.parametrize("command", ["lint", "plan", "simulate"])
 def test_what_needs_no_cluster_does_not_import_its_client(command: str) -> None:
     look = (
         "import sys; from modelrollout.cli.main import main; main([sys.argv[1], '--help'], standalone_mode=False);"
