@@ -11,12 +11,15 @@ errors look: clients create the series of an error code with the first error. A 
   an old total must never pass for new errors.
 
 Answers may overlap, so that late samples are not lost; a sample is counted once however often it is seen.
+
+Whoever reads the same counters in another way has a ledger of their own. One can follow the other: it takes over what
+was counted, and what its counters are ahead, so that nothing is counted twice and nothing is lost.
 """
 
 import math
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Collection, Hashable, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
@@ -30,6 +33,15 @@ _SCRAPE_SECONDS = 5.0
 
 _NEW_INTERVALS = 2
 _RECENT = 8
+
+_SURELY_LATER = 30.0
+"""Seconds that two scrapes are apart at least of which one is surely the later, whatever clocks they are timed by."""
+
+_CLOCKS = 5.0
+"""Seconds by which the clocks of two ways to scrape may differ."""
+
+Counter = tuple[str, Hashable]
+"""A counter by its target and name."""
 
 
 class Sample(NamedTuple):
@@ -74,9 +86,20 @@ class Coverage:
     """Seconds between two scrapes of the target that is scraped most rarely."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Same:
+    """What two ledgers both have."""
+
+    counters: Mapping[Counter, Counter]
+    """By counter of the one, that of the other."""
+    targets: Mapping[str, Collection[str]]
+    """By target of the one, those of the other in which it is seen as well."""
+
+
 class _Step(NamedTuple):
     """From one sample of a series to the next."""
 
+    name: Hashable
     tallies: tuple[str, ...]
     begin: float
     base: float
@@ -84,11 +107,20 @@ class _Step(NamedTuple):
 
 
 class _Increment(NamedTuple):
-    """What happened between two scrapes."""
+    """What happened to a counter between two scrapes."""
 
+    counter: Counter
     begin: float
     end: float
     amount: float
+
+
+class _Cursor(NamedTuple):
+    """How far a series was counted."""
+
+    time: float
+    value: float
+    tallies: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -101,7 +133,7 @@ class _Target:
     """Times of those that worked."""
     restarts: list[tuple[float, float]] = field(default_factory=list)
     """Between which times it restarted."""
-    cursors: dict[Hashable, Sample] = field(default_factory=dict)
+    cursors: dict[Hashable, _Cursor] = field(default_factory=dict)
     first: float | None = None
 
     @property
@@ -133,24 +165,27 @@ class _Target:
                     answer = self._last_answer_before(sample.time)
                     begin = born_after if answer is None else answer
                     if begin is not None:
-                        steps.append(_Step(one.tallies, begin, 0.0, sample))
+                        steps.append(_Step(one.name, one.tallies, begin, 0.0, sample))
                 elif sample.time <= cursor.time:
                     continue
                 else:
-                    steps.append(_Step(one.tallies, cursor.time, cursor.value, sample))
+                    steps.append(_Step(one.name, one.tallies, cursor.time, cursor.value, sample))
                     if sample.value < cursor.value:
                         self.restarts.append((cursor.time, sample.time))
-                cursor = sample
+                cursor = _Cursor(sample.time, sample.value, one.tallies)
             if cursor is not None:
                 self.cursors[one.name] = cursor
         return steps
 
-    def increment(self, step: _Step) -> _Increment:
+    def amount(self, step: _Step) -> float:
         """What a step counts, restarts considered."""
         end = step.sample.time
         restarted = any(step.begin <= begin and until <= end for begin, until in self.restarts)
-        amount = step.sample.value if restarted else step.sample.value - step.base
-        return _Increment(step.begin, end, amount)
+        return step.sample.value if restarted else step.sample.value - step.base
+
+    def has_restarted_since(self, time: float) -> bool:
+        """Whether it has restarted later than that."""
+        return any(begin >= time for begin, _ in self.restarts)
 
     def forget(self, before: float) -> None:
         """Drop times that no future step can reach back to; the newest always stay."""
@@ -178,7 +213,8 @@ class Ledger:
         for scrapes in answer:
             target = self._targets[scrapes.target]
             for step in target.advance(scrapes.series, births.get(scrapes.target)):
-                increment = target.increment(step)
+                counter = (scrapes.target, step.name)
+                increment = _Increment(counter, step.begin, step.sample.time, target.amount(step))
                 for tally in step.tallies:
                     self._increments[tally].append(increment)
 
@@ -203,6 +239,52 @@ class Ledger:
                 sums[place] += increment.amount
         return sums
 
+    def is_ahead_of(self, other: "Ledger", same: Same) -> bool:
+        """Whether no counter that both have was read earlier here than there, so that this ledger can follow."""
+        return all(
+            mine.value >= theirs.value or mine.time > theirs.time + _SURELY_LATER
+            for _, mine, theirs in self._in_both(other, same)
+        )
+
+    def follow(self, other: "Ledger", same: Same) -> None:
+        """Go on from where a ledger of the same counters stands that this one is ahead of.
+
+        What the other has counted stands, and so does what this one has counted of all that the other does not have:
+        of a target that both have, since the other has last seen it. A counter that appears then may seem to have been
+        there a little before, by another clock.
+        """
+        alone = {one for one in self.counters() if not same.targets.get(one[0])}
+        seen = {target: max(map(other._last_answer, theirs)) for target, theirs in same.targets.items() if theirs}
+        increments: dict[str, list[_Increment]] = defaultdict(list)
+        for tally, theirs in other._increments.items():
+            increments[tally] += [one for one in theirs if one.counter not in alone]
+        for tally, ours in self._increments.items():
+            fresh = [one for one in ours if one.counter[0] in self._targets and one.counter not in same.counters]
+            increments[tally] += [one for one in fresh if one.end > seen.get(one.counter[0], -math.inf) - _CLOCKS]
+        for tally, increment in self._ahead(other, same):
+            increments[tally].append(increment)
+        self._increments = increments
+
+    def _ahead(self, other: "Ledger", same: Same) -> Iterable[tuple[str, _Increment]]:
+        """What the counters that both have are ahead here, by tally."""
+        in_both = list(self._in_both(other, same))
+        fallen = {counter[0] for counter, mine, theirs in in_both if mine.value < theirs.value}
+        for counter, mine, theirs in in_both:
+            restarted = counter[0] in fallen or self._targets[counter[0]].has_restarted_since(
+                theirs.time + _SURELY_LATER
+            )
+            amount = mine.value if restarted else mine.value - theirs.value
+            for tally in mine.tallies:
+                yield tally, _Increment(counter, theirs.time, mine.time, amount)
+
+    def _in_both(self, other: "Ledger", same: Same) -> Iterable[tuple[Counter, _Cursor, _Cursor]]:
+        """Counters that both have, and how far either is; without those that were gone here before they were there."""
+        for counter, its in same.counters.items():
+            mine, theirs = self._cursor(counter), other._cursor(its)
+            is_gone = self._last_answer(counter[0]) > mine.time + _SURELY_LATER
+            if not is_gone or mine.value >= theirs.value:
+                yield counter, mine, theirs
+
     def coverage(self, now: float) -> Coverage:
         """How well the targets were scraped up to now."""
         usual = self._interval() or UNKNOWN_INTERVAL
@@ -216,9 +298,23 @@ class Ledger:
             known=len(self._targets),
             current=len(current),
             down=tuple(sorted(name for name, target in current.items() if target.is_down)),
-            newest=max((target.answered[-1] for target in self._targets.values() if target.answered), default=None),
+            newest=self.newest,
             interval=usual,
         )
+
+    @property
+    def begun(self) -> float | None:
+        """Time of the first scrape; None when there was none."""
+        return min((target.first for target in self._targets.values() if target.first is not None), default=None)
+
+    @property
+    def newest(self) -> float | None:
+        """Time of the newest scrape that worked; None when none ever did."""
+        return max((target.answered[-1] for target in self._targets.values() if target.answered), default=None)
+
+    def counters(self) -> frozenset[Counter]:
+        """All that were counted in."""
+        return frozenset((name, series) for name, target in self._targets.items() for series in target.cursors)
 
     def forget(self, before: float) -> None:
         """Drop what ended before a time that nobody will ask for again."""
@@ -226,6 +322,14 @@ class Ledger:
             self._increments[tally] = [increment for increment in increments if increment.end > before]
         for target in self._targets.values():
             target.forget(before)
+
+    def _cursor(self, counter: Counter) -> _Cursor:
+        target, name = counter
+        return self._targets[target].cursors[name]
+
+    def _last_answer(self, target: str) -> float:
+        answered = self._targets[target].answered if target in self._targets else []
+        return answered[-1] if answered else -math.inf
 
     def _interval(self) -> float | None:
         return max((interval for target in self._targets.values() if (interval := target.interval())), default=None)

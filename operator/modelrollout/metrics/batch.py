@@ -4,10 +4,10 @@ import logging
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from modelrollout.judge.ledger import Ledger, Sample, Scrapes, Series
+from modelrollout.judge.ledger import Counter, Ledger, Sample, Scrapes, Series
 from modelrollout.metrics.prometheus import Matrix, QueryError, RawSeries, Trouble
 from modelrollout.metrics.templates import UP, Arm, ArmKey, Template
 
@@ -93,6 +93,12 @@ class Feed:
     def fail(self, trouble: Trouble) -> None:
         """There was no answer; the feed says so until there is one."""
         self.trouble, self.news = trouble, True
+
+    def known(self) -> Iterator[tuple[Mapping[str, str], Counter]]:
+        """The labels of what was seen, and by what the ledger knows it; `up` is among it, and no counter."""
+        for name, one in self._known.items():
+            if one.tallies is not None:
+                yield dict(name), (one.target, name)
 
     def _scrapes(self, answer: Iterable[RawSeries]) -> list[Scrapes]:
         """What is new in an answer, by target."""
