@@ -11,6 +11,7 @@ CONTAINER = "spec.template.spec.containers.0"
 GATEWAY = "spec.traffic.gatewayAPI"
 OFFICE: Object = {"from": "09:00", "to": "16:00"}
 BUDGET = "spec.disruptionBudget"
+SCRAPES = "spec.directScrapes"
 PODS = "must be a number of pods such as 1, or a share of them such as 25%, in quotes"
 BLUE_GREEN = "spec.strategy.blueGreen"
 STEPS = "spec.strategy.canary.steps"
@@ -189,6 +190,36 @@ PORTS = [
         "name a port so in the template",
         "spec.service.targetPort",
     ),
+    Bad("nothing to scrape", {"spec.directScrapes": {}}, "name a container port metrics, or annotate the pods"),
+    Bad("port 0 to scrape", {"spec.directScrapes": {"port": 0}}, "a number from 1 to 65535", f"{SCRAPES}.port"),
+    Bad(
+        "port to scrape that no container has",
+        {"spec.directScrapes": {"port": "metrics"}},
+        "or set directScrapes.port to a number",
+        f"{SCRAPES}.port",
+    ),
+    Bad(
+        "scraped too often", {"spec.directScrapes": {"port": 1, "interval": "500ms"}}, "from 1s", f"{SCRAPES}.interval"
+    ),
+    Bad("scraped too rarely", {"spec.directScrapes": {"port": 1, "interval": "11s"}}, "to 10s", f"{SCRAPES}.interval"),
+    Bad(
+        "no duration between scrapes",
+        {"spec.directScrapes": {"port": 1, "interval": "2"}},
+        "must be a duration such as 2s",
+        f"{SCRAPES}.interval",
+    ),
+    Bad(
+        "no path to scrape",
+        {"spec.directScrapes": {"port": 1, "path": "metrics"}},
+        "must be a path that starts with /",
+        f"{SCRAPES}.path",
+    ),
+    Bad(
+        "scrapes for the gateway's metrics",
+        {"spec.directScrapes": {"port": 1}, "spec.server": ABSENT, "spec.slos.1.source": "Gateway"},
+        "add one with counter, or with metric and spec.server",
+    ),
+    Bad("scrapes for no SLO", {"spec.directScrapes": {"port": 1}, "spec.slos": ABSENT}, "for SLOs that count"),
     above(f"{CONTAINER}.ports.0.containerPort", 70000, 65535),
     Bad("name of a port too long", {f"{CONTAINER}.ports.0.name": "h" * 16}, "may not be more than 15"),
     Bad("name of a port in capitals", {f"{CONTAINER}.ports.0.name": "HTTP"}, "only lower-case letters, digits"),

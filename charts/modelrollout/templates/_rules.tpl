@@ -36,8 +36,8 @@
   resources: [secrets]
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
-# Warm-up requests go to each pod, and pods of candidates tell why they crash; of pods that wait for a node, the watch
-# tells what the scheduler says.
+# Warm-up requests and direct scrapes go to each pod, and pods of candidates tell why they crash; of pods that wait for a
+# node, the watch tells what the scheduler says.
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]

@@ -15,6 +15,7 @@ from modelrollout.api.capacity import Capacity
 from modelrollout.api.disruption import DisruptionBudget
 from modelrollout.api.offers import metric_rules
 from modelrollout.api.quantities import LABEL_VALUE_PATTERN, DnsLabel, Duration, HttpPath, PositiveDuration
+from modelrollout.api.scrapes import SCRAPE_RULES, DirectScrapes
 from modelrollout.api.slo import Slo
 from modelrollout.api.status import MOST_HISTORY
 from modelrollout.api.strategy import Bake, Strategy
@@ -277,6 +278,7 @@ _SPEC_RULES = rules(
         ".slos",
     ),
     *metric_rules(),
+    *SCRAPE_RULES,
     rule(
         "!has(self.capacity) || !has(self.capacity.candidate) || self.capacity.candidate != 'Proportional' || "
         f"{_HAS_GATEWAY}",
@@ -354,6 +356,11 @@ class ModelRolloutSpec(ApiModel):
     prometheus: DnsLabel | None = Field(
         description="Which Prometheus all SLOs are asked of, by a name that the operator was told "
         "(prometheus.sources of its chart). Its default when left out.",
+        default=None,
+    )
+    direct_scrapes: DirectScrapes | None = Field(
+        description="Let the operator itself scrape the pods of both versions, every few seconds, for SLOs that count "
+        "what the pods expose: sooner than Prometheus, and while it is stale or down. It has to reach the pods.",
         default=None,
     )
     alerts: Alerts | None = Field(

@@ -22,6 +22,7 @@ from modelrollout.metrics.access import DEFAULT
 from modelrollout.metrics.poller import Poller
 from modelrollout.metrics.prometheus import Matrix, Single, Source, Trouble, Unavailable
 from modelrollout.metrics.queries import Scope
+from modelrollout.metrics.scrapes import Scraper
 from modelrollout.metrics.watched import Target
 
 T = TypeVar("T")
@@ -113,6 +114,7 @@ class Judging:
         controllers: Callable[[Rollout], frozenset[str]],
         readings: ReadingsBoard,
         interval: timedelta,
+        scraper: Scraper | None = None,
         now: Callable[[], datetime],
     ) -> None:
         """`sources` are by name; where the operator knows no Prometheus the preflight says so, and nothing is read.
@@ -125,7 +127,9 @@ class Judging:
         self._now = now
         every = {**sources, _NOWHERE: Nowhere(sources)}
         self._desks = {
-            name: _Desk(poller=Poller(source, partial(self._post, name), interval=interval), heard_at=now())
+            name: _Desk(
+                poller=Poller(source, partial(self._post, name), interval=interval, scraper=scraper), heard_at=now()
+            )
             for name, source in every.items()
         }
 
@@ -166,8 +170,13 @@ class Judging:
                 desk.leave(key)
         if spec.slos:
             judged = tuple(slo for slo in spec.slos if slo.applies_in(watch.name))
-            controllers = self._controllers(rollout)
-            target = Target(watch=watch, slos=judged, server=spec.server, controllers=controllers)
+            target = Target(
+                watch=watch,
+                slos=judged,
+                server=spec.server,
+                controllers=self._controllers(rollout),
+                direct=spec.direct_scrapes,
+            )
             chosen.take(key, target, written, self._now())
 
     def unwatch(self, key: Key) -> None:

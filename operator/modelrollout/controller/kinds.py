@@ -78,7 +78,10 @@ POLICY_BINDINGS = Kind(
     selector=_PART_OF_US,
 )
 PODS = Kind("v1", "Pod", "pods", selector=f"{NAME},{ATTEMPT}", fields="status.phase=Pending")
-"""Those of ours that wait: only what the scheduler says of them is kept. Others are read when they warm up or crash."""
+"""Those of ours that wait: only what the scheduler says of them is kept.
+
+Others are listed when they warm up, crash or are scraped.
+"""
 EVENTS = Kind("events.k8s.io/v1", "Event", "events")
 LEASES = Kind("coordination.k8s.io/v1", "Lease", "leases")
 

@@ -44,6 +44,9 @@ class OwnMetrics:
             "Time that a Prometheus took for an answer, by kind of question and what came of it.",
             *("source", "question", "result"),
         )
+        self.scrape_seconds = self._histogram(
+            "direct_scrape_seconds", "Time that pods took for direct scrapes, by what came of them.", "result"
+        )
         self.api_requests = self._counter(
             "api_requests",
             "Requests to the API server by answer; code 0 is none. Watches are not counted.",
@@ -69,6 +72,10 @@ class OwnMetrics:
     def count_answer(self, answered: Answered) -> None:
         """One request to the API server is over."""
         self.api_requests.labels(answered.verb, answered.kind.kind, str(answered.code)).inc()
+
+    def time_scrape(self, result: str, seconds: float) -> None:
+        """One direct scrape is over."""
+        self.scrape_seconds.labels(result).observe(seconds)
 
     def note_phase(self, key: Key, phase: Phase | None) -> None:
         """The rollout is in this phase now; None when it is gone."""

@@ -26,6 +26,7 @@ from modelrollout.controller.kinds import COPIED, Key
 from modelrollout.controller.leadership import Leadership
 from modelrollout.controller.observe import Observer
 from modelrollout.controller.own_metrics import OwnMetrics
+from modelrollout.controller.pods import ListedPods
 from modelrollout.controller.queue import Priority, WorkQueue
 from modelrollout.controller.readings import ReadingsBoard
 from modelrollout.controller.reconcile import Reconciler
@@ -36,6 +37,7 @@ from modelrollout.controller.settings import Settings
 from modelrollout.engine.decide import decide
 from modelrollout.engine.snapshot import Obstacle
 from modelrollout.metrics.prometheus import Prometheus
+from modelrollout.metrics.scrapes import Scraper
 from modelrollout.traffic.router import router_for
 
 _log = logging.getLogger(__name__)
@@ -111,11 +113,13 @@ class Operator:
         readings = ReadingsBoard(enqueue=self._enqueue, metrics=metrics)
         self._prometheus = {access.name: Prometheus(access) for access in settings.prometheus}
         sources = {name: MeasuredSource(source, metrics, name) for name, source in self._prometheus.items()}
+        self._scraper = Scraper(ListedPods(api, self.informers), on_answer=metrics.time_scrape)
         self._judging = Judging(
             sources,
             controllers=lambda rollout: router_for(rollout.spec).controllers(rollout, self.informers),
             readings=readings,
             interval=settings.poll_interval,
+            scraper=self._scraper,
             now=_now,
         )
         self._events = EventRecorder(api, instance=os.uname().nodename, metrics=metrics)
@@ -258,6 +262,7 @@ class Operator:
         beside = (self._warm_ups.close(), self._preflights.close(), self._crashes.close())
         await asyncio.gather(work, *beside, return_exceptions=True)
         await self._events.drain(seconds=_LAST_EVENTS)
+        await self._scraper.close()
         for prometheus in self._prometheus.values():
             prometheus.close()
 

@@ -14,7 +14,7 @@ from modelrollout.api.slo import ABOVE_WARNING, EVERY_REQUEST_FAILS, BuiltInMetr
 from modelrollout.api.status import SloStatus
 from modelrollout.judge.ledger import Coverage
 
-_MESSAGE_LENGTH = 1024
+MESSAGE_LENGTH = 1024
 _MIN_SAMPLES = 50
 """Of an SLO that does not say how many requests decide."""
 
@@ -134,7 +134,7 @@ def undecided(slo: Slo, reason: VerdictReason, message: str, *, at: datetime) ->
 def status(slo: Slo, verdict: Verdict, reason: VerdictReason, message: str, **evidence: object) -> SloStatus:
     """The status of an SLO, its message cut to what the API takes."""
     return SloStatus.model_validate(
-        {"name": slo.name, "verdict": verdict, "reason": reason, "message": message[:_MESSAGE_LENGTH], **evidence}
+        {"name": slo.name, "verdict": verdict, "reason": reason, "message": message[:MESSAGE_LENGTH], **evidence}
     )
 
 
@@ -203,7 +203,7 @@ def describe(length: timedelta) -> str:
 def down(coverage: Coverage) -> str:
     """Which targets cannot be scraped, for people."""
     more = f" and {len(coverage.down) - 1} more" if len(coverage.down) > 1 else ""
-    return f"Prometheus cannot scrape {coverage.down[0]}{more}"
+    return f"{coverage.down[0]}{more} cannot be scraped"
 
 
 def _gone(slo: Slo, coverage: Coverage, at: datetime, now: datetime) -> SloStatus:

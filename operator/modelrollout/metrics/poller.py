@@ -12,10 +12,12 @@ from modelrollout.api.spec import ServerKind
 from modelrollout.engine.snapshot import Readings
 from modelrollout.metrics.batch import absorb, questions
 from modelrollout.metrics.calibration import read_noise
+from modelrollout.metrics.direct import Direct
 from modelrollout.metrics.exposed import find_server
 from modelrollout.metrics.paired import Asked
 from modelrollout.metrics.prometheus import Matrix, QueryError, Source
 from modelrollout.metrics.queries import LONGEST_REST
+from modelrollout.metrics.scrapes import Scraper, Wanted
 from modelrollout.metrics.watched import Key, Target, Uncalibrated, Watched
 
 _log = logging.getLogger(__name__)
@@ -28,6 +30,9 @@ _QUERY_LOAD = 0.25
 """Share of one core that free queries may cost Prometheus, all of them together, as far as the longest rest allows."""
 
 _QUERIES_AT_ONCE = 4
+
+_SCRAPE_TICK = 0.1
+"""Seconds: how late a scrape may begin."""
 
 _CALIBRATE_AGAIN = 10.0
 """Seconds until stable's past is asked for again when there was no answer."""
@@ -47,11 +52,14 @@ class Poller:
         on_readings: Callable[[Key, Readings], None],
         *,
         interval: timedelta = timedelta(seconds=0.5),
+        scraper: Scraper | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
+        """Without a `scraper` no pods are asked, whatever a target says."""
         self._source = source
         self._on_readings = on_readings
         self._interval = interval.total_seconds()
+        self._scraper = scraper
         self._clock = clock
         self._watched: dict[Key, Watched] = {}
         self._busy = asyncio.Event()
@@ -80,6 +88,8 @@ class Poller:
             tasks.create_task(self._follow_templates())
             tasks.create_task(self._follow_queries(tasks))
             tasks.create_task(self._follow_servers())
+            if self._scraper:
+                tasks.create_task(self._follow_pods(self._scraper, tasks))
 
     async def _follow_templates(self) -> None:
         backoff = 0.0
@@ -102,6 +112,30 @@ class Poller:
         for question, answer in zip(asked, answers, strict=True):
             absorb(question, answer, now=now)
         return all(isinstance(answer, Matrix) for answer in answers)
+
+    async def _follow_pods(self, scraper: Scraper, tasks: asyncio.TaskGroup) -> None:
+        """Scrape pods directly, each rollout by itself: neither Prometheus nor the pods of another keep it waiting."""
+        while True:
+            await self._busy.wait()
+            for key, watched in self._watched.items():
+                direct = watched.direct
+                if direct and direct.due <= time.monotonic() and (wanted := watched.wanted_of_pods):
+                    direct.due = math.inf
+                    tasks.create_task(self._scrape(scraper, key, direct, wanted))
+            await asyncio.sleep(_SCRAPE_TICK)
+
+    async def _scrape(self, scraper: Scraper, key: Key, direct: Direct, wanted: Wanted) -> None:
+        due = time.monotonic() + direct.interval(self._clock().timestamp())
+        try:
+            scraped = await direct.look(scraper, wanted, clock=lambda: self._clock().timestamp())
+            watched = self._watched.get(key)
+            if watched and watched.direct is direct:
+                watched.take_scrapes(scraped, self._clock())
+                self._tell(key)
+        except Exception:
+            _log.exception("the pods of %s/%s cannot be scraped", *key)
+        finally:
+            direct.due = due
 
     async def _follow_servers(self) -> None:
         """Find out what `server: auto` stands for, one rollout after the other, so that polls need not wait for it."""

@@ -57,6 +57,7 @@ class ObstacleReason(StrEnum):
     PROXY_NOT_KNOWN = "ProxyNotKnown"
     TARGET_DOWN = "TargetDown"
     NOT_ON_BUCKET_EDGE = "ThresholdNotOnBucketEdge"
+    SCRAPE_PORT_UNKNOWN = "ScrapePortUnknown"
 
 
 async def check(
@@ -91,7 +92,7 @@ async def check(
     if unavailable:
         away = _obstacle(ObstacleReason.PROMETHEUS_UNAVAILABLE, unavailable.message)
         return (away, *_offline(spec, scope, controllers))
-    return tuple(one for one in found if isinstance(one, Obstacle))
+    return (*(one for one in found if isinstance(one, Obstacle)), *_unscrapable(spec))
 
 
 def _offline(spec: ModelRolloutSpec, scope: Scope, controllers: frozenset[str]) -> list[Obstacle]:
@@ -105,7 +106,18 @@ def _offline(spec: ModelRolloutSpec, scope: Scope, controllers: frozenset[str]) 
         *(obstacle for obstacle in found if obstacle),
         *_unparsable(spec, scope),
         *_bad_counters(spec),
+        *_unscrapable(spec),
     ]
+
+
+def _unscrapable(spec: ModelRolloutSpec) -> list[Obstacle]:
+    """Whether there is no saying at which port the pods are to be scraped directly."""
+    if spec.direct_scrapes and spec.template:
+        try:
+            spec.direct_scrapes.endpoint(spec.template)
+        except ValueError as error:
+            return [_obstacle(ObstacleReason.SCRAPE_PORT_UNKNOWN, str(error))]
+    return []
 
 
 def _bad_counters(spec: ModelRolloutSpec) -> list[Obstacle]:

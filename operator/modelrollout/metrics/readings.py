@@ -26,11 +26,6 @@ class Arms:
     stable: Feed
 
     @property
-    def has_news(self) -> bool:
-        """Whether either has something that was not told yet."""
-        return self.candidate.news or self.stable.news
-
-    @property
     def looked_at(self) -> float | None:
         """When both were last asked for with success; None before that."""
         ours, theirs = self.candidate.looked_at, self.stable.looked_at

@@ -9,6 +9,7 @@ from functools import partial
 
 from modelrollout.api.evidence import Counted, SloEvidence
 from modelrollout.api.quantities import parse_duration
+from modelrollout.api.scrapes import DirectScrapes
 from modelrollout.api.slo import Slo
 from modelrollout.api.spec import ServerKind
 from modelrollout.api.status import SloStatus
@@ -18,16 +19,19 @@ from modelrollout.judge.evidence import NOTHING, Book, Pair, Weighed
 from modelrollout.judge.guardrail import judge_evidence, pool
 from modelrollout.judge.means import judge_uncompared
 from modelrollout.judge.noise import UNKNOWN, Noise
-from modelrollout.judge.thresholds import VerdictReason, judge_counts, undecided
+from modelrollout.judge.thresholds import MESSAGE_LENGTH, VerdictReason, judge_counts, undecided
 from modelrollout.metrics import proxies
 from modelrollout.metrics.batch import Feed
+from modelrollout.metrics.direct import Direct
 from modelrollout.metrics.exposed import NotFound
 from modelrollout.metrics.paired import SETTLES, Asked, Points, plain_queries, points_of
-from modelrollout.metrics.prometheus import Trouble
+from modelrollout.metrics.prometheus import RawSeries, Trouble
 from modelrollout.metrics.queries import FreeQuery, Scope
 from modelrollout.metrics.readings import Arms, between, counts, unknown_source, unreadable
+from modelrollout.metrics.scrapes import Wanted
 from modelrollout.metrics.splits import Splits
-from modelrollout.metrics.templates import Arm, Template, is_of_server, template_for
+from modelrollout.metrics.templates import Arm, PodLabels, Template, is_of_server, template_for
+from modelrollout.metrics.ways import Ways
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +51,7 @@ class Target:
     server: ServerKind | None = None
     controllers: frozenset[str] = frozenset()
     """Those that serve the route, by which its proxies are known."""
+    direct: DirectScrapes | None = None
 
 
 @dataclass(kw_only=True, eq=False)
@@ -67,7 +72,7 @@ class Watched:
     target: Target
     server: ServerKind | None
     """That of the target; with `auto` the one that was found, and AUTO until then."""
-    arms: Mapping[str, Arms]
+    ways: Mapping[str, Ways]
     """By the name of their template."""
     queries: Mapping[str, FreeQuery]
     """By the name of their SLO."""
@@ -76,6 +81,8 @@ class Watched:
     books: Mapping[str, Book]
     """By the name of their SLO: those that are judged by the evidence of the attempt."""
     splits: Splits
+    direct: Direct | None = None
+    """None: the pods are not scraped directly."""
     uncalibrated: list[Uncalibrated] = field(default_factory=list)
     unfound: NotFound | Trouble | None = None
     """Why the server was not found when it was last looked for."""
@@ -102,11 +109,12 @@ class Watched:
             key=key,
             target=target,
             server=before.server if before and found else target.server,
-            arms=before.arms if before else {},
+            ways=before.ways if before else {},
             queries=plain_queries(target.slos, scope, target.watch),
             points=points_of(target.slos, scope, target.watch, resumed),
             books=books,
             splits=Splits(target.watch, target.slos, books, before=before.splits if before else None),
+            direct=_direct(key, target, before.direct if before else None),
             _weighed=before.weighed_of(books, target) if before else {},
         )
         watched._look_at_arms()
@@ -130,8 +138,22 @@ class Watched:
     @property
     def feeds(self) -> Iterable[Feed]:
         """All that has to be asked for together with others."""
-        for arms in self.arms.values():
-            yield from (arms.candidate, arms.stable)
+        for ways in self.ways.values():
+            yield from (ways.prometheus.candidate, ways.prometheus.stable)
+
+    @property
+    def wanted_of_pods(self) -> Wanted | None:
+        """What pods are scraped for; None when it is nothing."""
+        feeds = [feed for ways in self.ways.values() if ways.direct for feed in ways.feeds]
+        names = frozenset[str]().union(*(feed.template.series_names(feed.wanted) for feed in feeds))
+        edges = frozenset[str]().union(*(feed.template.edge_labels(feed.wanted) for feed in feeds))
+        return Wanted(names=names, edges=edges) if feeds else None
+
+    def take_scrapes(self, scraped: Mapping[Arm, Sequence[RawSeries]], now: datetime) -> None:
+        """Book what pods have said of themselves."""
+        for ways in self.ways.values():
+            for feed in (ways.direct.candidate, ways.direct.stable) if ways.direct else ():
+                feed.absorb(scraped.get(feed.arm, ()), now.timestamp())
 
     @property
     def asked(self) -> tuple[Asked, ...]:
@@ -141,15 +163,17 @@ class Watched:
     def has_news(self, now: datetime) -> bool:
         """Whether there is something new to tell, or the last telling is a while ago."""
         late = self.told_at is None or abs(now - self.told_at) >= _REFRESH
-        return late or any(arms.has_news for arms in self.arms.values())
+        return late or any(ways.has_news for ways in self.ways.values())
 
     def readings(self, now: datetime) -> Readings:
         """What the SLOs say, taken as told."""
-        if any(arms.has_news for arms in self.arms.values()):
+        for ways in self.ways.values():
+            ways.choose(now.timestamp(), lasts=self.direct.lasts(now.timestamp()) if self.direct else 0.0)
+        if any(ways.has_news for ways in self.ways.values()):
             self._weighed = self._weigh(now)
             self._look_at_splits(now)
         self.told_at = now
-        for feed in self.feeds:
+        for feed in (feed for ways in self.ways.values() for feed in ways.feeds):
             feed.news = False
         comparable = [slo for slo in self.target.slos if not self.splits.mismatch(slo)]
         pooled = pool({slo.name: slo for slo in comparable}, {**self._weighed, **self.points})
@@ -194,21 +218,25 @@ class Watched:
     def _look_at_arms(self) -> None:
         """What the SLOs that count need, by template; arms that go on keep their ledgers."""
         slos = self._by_template()
-        self.arms = {
-            template.name: _both(
-                self.key,
-                self.target.watch,
-                template=template,
-                slos=chosen,
-                before=self.arms.get(template.name),
-                books=self.books,
-            )
-            for template, chosen in slos
-        }
+        self.ways = {template.name: self._ways(template, chosen) for template, chosen in slos}
         fresh = {template.name: [slo for slo in chosen if self._is_uncalibrated(slo)] for template, chosen in slos}
         self.uncalibrated = [
-            Uncalibrated(slos=some, stable=self.arms[name].stable) for name, some in fresh.items() if some
+            Uncalibrated(slos=some, stable=self.ways[name].prometheus.stable) for name, some in fresh.items() if some
         ]
+
+    def _ways(self, template: Template, slos: Sequence[Slo]) -> Ways:
+        """How what some SLOs of one template count is found out."""
+        before = self.ways.get(template.name)
+
+        def both(old: Arms | None) -> Arms:
+            return _both(self.key, self.target.watch, template=template, slos=slos, before=old, books=self.books)
+
+        ways = Ways(prometheus=both(before.prometheus if before else None))
+        is_scraped = self.direct is not None and isinstance(template.attribution, PodLabels)
+        if is_scraped or (before and before.is_direct):  # what only pods have told counts until Prometheus takes over
+            ways.direct = both(before.direct if before else None)
+            ways.is_direct = before is not None and before.goes_on_in(ways)
+        return ways
 
     def _is_uncalibrated(self, slo: Slo) -> bool:
         return slo.name in self.books and not self.books[slo.name].is_calibrated
@@ -240,8 +268,8 @@ class Watched:
         """What is not in the books for good yet must stay in the ledgers."""
         for template, slos in self._by_template():
             counted_to = [self.books[slo.name].counted_to.timestamp() for slo in slos if slo.name in self.books]
-            arms = self.arms[template.name]
-            arms.candidate.counts_from = arms.stable.counts_from = min(counted_to, default=math.inf)
+            for feed in self.ways[template.name].feeds:
+                feed.counts_from = min(counted_to, default=math.inf)
 
     def _between(self, slo: Slo, after: datetime, until: datetime) -> Pair:
         arms = self._arms_of(slo)
@@ -250,7 +278,7 @@ class Watched:
 
     def _arms_of(self, slo: Slo) -> Arms | None:
         template = self._template(slo)
-        return self.arms.get(template.name) if template else None
+        return self.ways[template.name].arms if template and template.name in self.ways else None
 
     def _by_template(self) -> list[tuple[Template, list[Slo]]]:
         found: dict[str, tuple[Template, list[Slo]]] = {}
@@ -280,11 +308,19 @@ class Watched:
                 return judge_uncompared(slo, at=now)
             if _is_unfound(slo, self.server):
                 return unknown_source(slo, self.unfound, now)
-            return self._with_server(slo, self._judge(slo, pooled, now))
+            return self._with_server(slo, self._with_way(slo, self._judge(slo, pooled, now)))
         except Exception as error:
             _log.exception("SLO %s cannot be judged: %s", slo.name, self.target.watch)
             message = f"the answer of Prometheus cannot be judged: {error!r}"
             return undecided(slo, VerdictReason.QUERY_ERROR, message, at=now)
+
+    def _with_way(self, slo: Slo, status: SloStatus) -> SloStatus:
+        """With the reason why it is judged by Prometheus although the pods were to be asked."""
+        ways = self.ways[template_for(slo, self.server).name]
+        if self.direct is None or ways.direct is None or ways.is_direct or not self.direct.problem:
+            return status
+        message = f"{status.message}; direct scrapes do not work, so Prometheus is read: {self.direct.problem}"
+        return status.model_copy(update={"message": message[:MESSAGE_LENGTH]})
 
     def _with_server(self, slo: Slo, status: SloStatus) -> SloStatus:
         """With the server that was found, for those who did not name it."""
@@ -296,7 +332,7 @@ class Watched:
         template = template_for(slo, self.server, self.proxy)
         if isinstance(template, NotFound):
             return unknown_source(slo, template, now)
-        arms = self.arms[template.name]
+        arms = self.ways[template.name].arms
         if unknown := unreadable(slo, arms.candidate, now):
             return unknown
         coverage, in_window = arms.candidate.ledger.coverage(now.timestamp()), counts(slo, arms, now)
@@ -331,10 +367,29 @@ def _looks_at_the_same(before: Target, target: Target) -> bool:
     return (before.server, before.watch.attempt) == (target.server, target.watch.attempt)
 
 
+def _arms(key: Key, watch: Watch) -> tuple[Arm, Arm]:
+    """The candidate and stable."""
+    namespace, rollout = key
+    return (
+        Arm(namespace=namespace, rollout=rollout, colour=watch.candidate, attempt=watch.attempt),
+        Arm(namespace=namespace, rollout=rollout, colour=watch.stable, attempt=watch.stable_attempt),
+    )
+
+
+def _direct(key: Key, target: Target, before: Direct | None) -> Direct | None:
+    """Which pods are scraped; those of the same attempt go on as before."""
+    if target.direct is None:
+        return None
+    arms, since = _arms(key, target.watch), target.watch.since.timestamp()
+    if before and (before.wanted, tuple(before.arms)) == (target.direct, arms):
+        before.since = since
+        return before
+    return Direct(target.direct, arms, since)
+
+
 def _both(
     key: Key, watch: Watch, *, template: Template, slos: Sequence[Slo], before: Arms | None, books: Mapping[str, Book]
 ) -> Arms:
-    namespace, rollout = key
     begun = [books[slo.name].begun.timestamp() for slo in slos if slo.name in books]
     wanted: frozenset[str] = frozenset().union(*(template.wanted(slo) for slo in slos))
     since, window = watch.since.timestamp(), max(parse_duration(slo.window).total_seconds() for slo in slos)
@@ -347,8 +402,7 @@ def _both(
         fresh.counts_from = min(begun, default=fresh.counts_from)
         return fresh
 
-    candidate = Arm(namespace=namespace, rollout=rollout, colour=watch.candidate, attempt=watch.attempt)
-    stable = Arm(namespace=namespace, rollout=rollout, colour=watch.stable, attempt=watch.stable_attempt)
+    candidate, stable = _arms(key, watch)
     return Arms(
         candidate=feed(candidate, before.candidate if before else None),
         stable=feed(stable, before.stable if before else None),

@@ -6,6 +6,7 @@ from typing import Any
 import promql_parser
 import pytest
 
+from modelrollout.api.scrapes import DirectScrapes
 from modelrollout.api.slo import Baseline, BuiltInMetric, MetricSource, Query, Slo
 from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import Colour
@@ -55,6 +56,16 @@ async def test_slos_need_a_prometheus() -> None:
     messages = await found(None, spec(ERRORS, BETWEEN_EDGES, query("max(drift")))
     assert list(messages) == ["PrometheusNotConfigured", "ThresholdNotOnBucketEdge", "QueryInvalid"]
     assert "--prometheus-url" in messages["PrometheusNotConfigured"]
+
+
+async def test_pods_of_which_nobody_can_tell_where_they_are_to_be_scraped() -> None:
+    """The template may come from a Deployment that spec.workloadRef names, which nobody has checked before."""
+    source, scraped = FakeSource(), spec(ERRORS).model_copy(update={"direct_scrapes": DirectScrapes()})
+    words = "spec.directScrapes: the pods have no port named metrics, but none with a name"
+    assert words in (await found(source, scraped))["ScrapePortUnknown"]
+    assert words in (await found(None, scraped))["ScrapePortUnknown"]
+    numbered = scraped.model_copy(update={"direct_scrapes": DirectScrapes(port=8082)})
+    assert "ScrapePortUnknown" not in await found(source, numbered)
 
 
 async def test_a_name_that_no_prometheus_has_is_told_with_those_there_are() -> None:
