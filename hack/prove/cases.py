@@ -40,6 +40,7 @@ class Case:
             "model": {"name": "digits", "version": version},
             "template": _template(self),
             "slos": _SLOS,
+            "directScrapes": {} if self.direct else None,
             "strategy": steps_held((WEIGHT, f"{HOLD_MINUTES}m" if self.is_healthy else "1h"), (100, "0s")),
         }
 
