@@ -261,9 +261,24 @@ class Ledger:
         for tally, ours in self._increments.items():
             fresh = [one for one in ours if one.counter[0] in self._targets and one.counter not in same.counters]
             increments[tally] += [one for one in fresh if one.end > seen.get(one.counter[0], -math.inf) - _CLOCKS]
+        for tally, increment in self._appeared(seen, same, increments):
+            increments[tally].append(increment)
         for tally, increment in self._ahead(other, same):
             increments[tally].append(increment)
         self._increments = increments
+
+    def _appeared(
+        self, seen: Mapping[str, float], same: Same, counted: Mapping[str, Sequence[_Increment]]
+    ) -> list[tuple[str, _Increment]]:
+        """What is not counted yet of counters that were not there when the other has last seen their target."""
+        found = []
+        for counter in self.counters() - same.counters.keys():
+            for tally in self._cursor(counter).tallies if counter[0] in seen else ():
+                cursor = self._cursor(counter)
+                missing = cursor.value - sum(one.amount for one in counted.get(tally, ()) if one.counter == counter)
+                if missing > 0:
+                    found.append((tally, _Increment(counter, seen[counter[0]], cursor.time, missing)))
+        return found
 
     def _ahead(self, other: "Ledger", same: Same) -> Iterable[tuple[str, _Increment]]:
         """What the counters that both have are ahead here, by tally."""

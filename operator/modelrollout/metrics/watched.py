@@ -277,8 +277,12 @@ class Watched:
         return pair if self.target.watch.comparable else Pair(candidate=pair.candidate, stable=Counted())
 
     def _arms_of(self, slo: Slo) -> Arms | None:
+        ways = self._ways_of(slo)
+        return ways.arms if ways else None
+
+    def _ways_of(self, slo: Slo) -> Ways | None:
         template = self._template(slo)
-        return self.ways[template.name].arms if template and template.name in self.ways else None
+        return self.ways.get(template.name) if template else None
 
     def _by_template(self) -> list[tuple[Template, list[Slo]]]:
         found: dict[str, tuple[Template, list[Slo]]] = {}
@@ -316,8 +320,8 @@ class Watched:
 
     def _with_way(self, slo: Slo, status: SloStatus) -> SloStatus:
         """With the reason why it is judged by Prometheus although the pods were to be asked."""
-        ways = self.ways[template_for(slo, self.server).name]
-        if self.direct is None or ways.direct is None or ways.is_direct or not self.direct.problem:
+        ways = self._ways_of(slo)
+        if not (self.direct and self.direct.problem and ways and ways.direct) or ways.is_direct:
             return status
         message = f"{status.message}; direct scrapes do not work, so Prometheus is read: {self.direct.problem}"
         return status.model_copy(update={"message": message[:MESSAGE_LENGTH]})

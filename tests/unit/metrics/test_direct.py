@@ -59,7 +59,8 @@ class Scene(Bench):
         )
 
     def watch(self, *slos: Slo, scrapes: DirectScrapes | None = SCRAPES) -> None:
-        self.poller.watch(FRAUD, replace(target(*(slos or (ERRORS,))), direct=scrapes))
+        served_by = frozenset({"gateway.envoyproxy.io/gatewayclass-controller"})
+        self.poller.watch(FRAUD, replace(target(*(slos or (ERRORS,))), controllers=served_by, direct=scrapes))
 
     def status(self) -> SloStatus | None:
         return self.told[-1][1].by_slo.get("errors") if self.told else None
