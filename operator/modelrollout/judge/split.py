@@ -60,7 +60,7 @@ class Mismatch:
         """What is to be found out, for people."""
         ours, total = self.requests.candidate, sum(self.requests)
         return (
-            f"{ours / total:.2%} of the requests went to the candidate ({ours} of {total} since "
+            f"{ours / total:.2%} of the requests went to the candidate ({ours:,} of {total:,} since "
             f"{self.since:%H:%M:%SZ}) and {self.declared:.2%} are declared, so it is not compared with stable: does "
             "something cache, ask for one version, or go past the route?"
         )

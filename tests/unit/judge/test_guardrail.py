@@ -76,7 +76,7 @@ def test_where_requests_are_not_split_as_declared_nothing_is_compared_and_the_li
     both = LIMIT.model_copy(update={"baseline": Baseline()})
     held = judged(both, weighed(worse=ENOUGH), mismatch=other)
     assert outcome(held) == (Verdict.INCONCLUSIVE, VerdictReason.SPLIT_MISMATCH)
-    assert "10.00% of the requests went to the candidate (200 of 2000 since 12:00:00Z)" in held.message
+    assert "10.00% of the requests went to the candidate (200 of 2,000 since 12:00:00Z)" in held.message
     assert outcome(judged(both, weighed(), mismatch=other)) == outcome(held)
     over = judged(both, weighed(worse=ENOUGH, over_limit=ENOUGH), mismatch=other)
     assert outcome(over) == (Verdict.BREACH, VerdictReason.ABOVE_LIMIT)

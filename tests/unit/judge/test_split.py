@@ -109,7 +109,7 @@ def test_a_candidate_that_gets_nothing_is_told_once_it_must_have_been_scraped() 
         seconds += 1
     assert 30 < seconds < 90
     assert mismatch.words.startswith(
-        f"0.00% of the requests went to the candidate (0 of {50 * seconds} since 12:00:00Z)"
+        f"0.00% of the requests went to the candidate (0 of {50 * seconds:,} since 12:00:00Z)"
     )
     assert "5.00% are declared" in mismatch.words
 

@@ -127,7 +127,7 @@ async def test_a_candidate_that_gets_more_than_declared_is_not_compared_and_held
     serve(bench, 12, of_candidate=100)
     await bench.until(lambda: bench.reasons()["errors"] == "SplitMismatch", "SplitMismatch")
     said = bench.told[-1][1].by_slo["errors"]
-    assert "26.83% of the requests went to the candidate (5500 of 20500 since 12:00:30Z)" in said.message
+    assert "26.83% of the requests went to the candidate (5,500 of 20,500 since 12:00:30Z)" in said.message
     assert "5.00% are declared" in said.message
     assert said.comparison
     assert said.comparison.evidence > 100, "it is worse, but nobody can tell why"
