@@ -22,7 +22,7 @@ from modelrollout.engine.room import note_room, plan_due, plan_for_shortage, wit
 from modelrollout.engine.sizing import drain_due, with_step
 from modelrollout.engine.slos import judged_stage
 from modelrollout.engine.snapshot import Snapshot
-from modelrollout.engine.transitions import adopt, note_pause, tell_pause
+from modelrollout.engine.transitions import adopt, note_leaving, note_pause, tell_pause
 from modelrollout.engine.wanted import follow_spec
 from modelrollout.engine.world import effects_for
 
@@ -39,7 +39,8 @@ def decide(snapshot: Snapshot, now: datetime) -> Decision:
         return Decision(effects=(AddFinalizer(),), wake_at=now)
     if _is_about_to_know(snapshot):
         return Decision()
-    noted = note_room(note_pause(follow_spec(_with_own_obstacles(snapshot)), now), now)
+    noted = note_leaving(note_pause(follow_spec(_with_own_obstacles(snapshot)), now), now)
+    noted = note_room(noted, now)
     noted = replace(noted, status=with_step(noted, noted.status, now))
     move = _move_on(noted, now)
     sized = with_step(noted, with_revert_capacity(noted, move.status), now)

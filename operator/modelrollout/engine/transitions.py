@@ -17,7 +17,7 @@ from modelrollout.api.status import (
     WayBackStatus,
 )
 from modelrollout.api.traffic import HeaderMatch
-from modelrollout.engine.capacity import splits_by_pods
+from modelrollout.engine.capacity import ROUTE_SETTLES, splits_by_pods
 from modelrollout.engine.move import (
     Move,
     answering_pods,
@@ -29,6 +29,7 @@ from modelrollout.engine.move import (
     stamp,
     stays,
     warning,
+    with_status,
 )
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.slos import clear_verdicts
@@ -281,6 +282,21 @@ def back_to_preparing(snapshot: Snapshot, message: str, now: datetime) -> Move:
     """The stages changed under the rollout: weight 0 and the first stage again, with the same pods."""
     preparing = evolve(clear_verdicts(snapshot.status), phase=Phase.PREPARING, stage=None, left_at=now, **_FRESH_CLOCKS)
     return Move(status=preparing, events=(normal(Reason.STRATEGY_CHANGED, message),), moved=True)
+
+
+def note_leaving(snapshot: Snapshot, now: datetime) -> Snapshot:
+    """Who was put back to the first stage, or served before, leaves when the route says so, however late that is."""
+    status = snapshot.status
+    if status.phase is Phase.PREPARING and status.candidate and status.left_at:
+        if _still_asked(snapshot, status.candidate, status.left_at, now):
+            return with_status(snapshot, left_at=now)
+    elif status.previous and _still_asked(snapshot, status.previous, status.previous.since, now):
+        return with_status(snapshot, previous=evolve(status.previous, since=now))
+    return snapshot
+
+
+def _still_asked(snapshot: Snapshot, part: ColourStatus, left_at: datetime, now: datetime) -> bool:
+    return gets_requests(snapshot, part.colour) and now - left_at > ROUTE_SETTLES
 
 
 def tell_pause(snapshot: Snapshot) -> Move | None:

@@ -132,6 +132,40 @@ def test_deleting_waits_for_a_candidate_that_was_put_back_to_the_first_stage() -
     assert (world.gone, world.kept) == (True, Colour.BLUE)
 
 
+def test_answers_are_waited_for_from_the_write_of_the_route_that_a_crash_delays() -> None:
+    world = in_stage("canary-50", **LONG)
+    steps = [{"weight": 20, "hold": "1m"}, {"weight": 100}]
+    world.preflighted = False
+    world.change(make_spec("2.0.0", strategy={"canary": {"steps": steps}}, **LONG))
+    world.reconcile(crash_after=1)
+    assert (world.status.phase, world.share_of(Colour.GREEN)) == (Phase.PREPARING, 50)
+    world.now += 5 * MINUTE
+    world.reconcile()
+    assert world.share_of(Colour.GREEN) == 0
+    world.deleting = True
+    world.run_for(10 * MINUTE)
+    assert not world.gone
+    world.run_for(10 * SECOND)
+    assert (world.gone, world.kept) == (True, Colour.BLUE)
+
+
+def test_a_version_that_serves_again_is_followed_when_the_other_has_finished_what_a_crash_left_to_it() -> None:
+    world = promoted(**LONG)
+    world.run_for(11 * MINUTE, step=MINUTE)
+    world.change(make_spec("1.0.0", **LONG))
+    world.reconcile(crash_after=1)
+    assert world.status.stable
+    assert (world.status.stable.version, world.share_of(Colour.GREEN)) == ("1.0.0", 100)
+    world.now += 5 * MINUTE
+    world.reconcile()
+    assert world.share_of(Colour.GREEN) == 0
+    world.change(make_spec("3.0.0", **LONG))
+    world.run_for(10 * MINUTE)
+    assert world.status.candidate is None
+    world.run_for(10 * SECOND)
+    assert world.status.candidate
+
+
 def test_deleting_everything_waits_for_nobody() -> None:
     world = in_stage("canary-50", deletionPolicy="Delete", **LONG)
     world.deleting = True
