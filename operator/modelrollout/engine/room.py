@@ -13,6 +13,7 @@ from modelrollout.engine.capacity import carried
 from modelrollout.engine.move import Move, answering_pods, evolve, warning, with_status
 from modelrollout.engine.reasons import Reason
 from modelrollout.engine.snapshot import Shortage, Snapshot, Workload
+from modelrollout.engine.wanted import wanted
 
 SHORTAGE_LASTS = timedelta(minutes=1)
 
@@ -63,12 +64,17 @@ def note_room(snapshot: Snapshot, now: datetime) -> Snapshot:
 
 
 def plan_for_shortage(snapshot: Snapshot, now: datetime) -> Move | None:
-    """There has been no room for a while: what the user chose for that, or has chosen since; None for no change."""
+    """There has been no room for a while: what the user chose for that, or has chosen since; None for no change.
+
+    A candidate that nobody wants any more goes, and the next one has a plan of its own.
+    """
     status, plan = snapshot.status, _PLANS.get(snapshot.spec.capacity.no_room)
     shortage, present = _lasting_shortage(snapshot, now), status.capacity.plan if status.capacity else None
     if shortage is None or plan is None or plan is present:
         return None
     if status.phase is Phase.REVERTING or status.stable is None or _other(status) is None:
+        return None
+    if status.candidate and status.candidate.revision != wanted(snapshot).revision:
         return None
     room = _placed(snapshot)
     planned = CapacityStatus(plan=plan, reason=shortage.reason, message=shortage.message[:1024], room=room)

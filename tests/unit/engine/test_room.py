@@ -186,6 +186,17 @@ def test_a_change_of_plan_is_told_once_and_stands_in_the_report() -> None:
     assert told.revert_capacity == 75
 
 
+def test_no_plan_is_made_for_a_candidate_that_nobody_wants_any_more() -> None:
+    world = cramped(4, 6)
+    world.settle()
+    world.change(make_spec("3.0.0", replicas=4, capacity={"noRoom": "ShrinkStable"}))
+    world.now += MINUTE
+    world.reconcile()
+    assert world.status.attempt == 3
+    assert reasons(world).count("NoRoom") == 1
+    assert [entry.reason for entry in world.history[2]] == ["AttemptStarted", "Reverting", "Reverted"]
+
+
 @pytest.mark.parametrize("no_room", ["ShrinkStable", "Recreate"])
 def test_a_revert_is_one_write_made_first_and_asks_for_all_of_stable_s_pods_in_the_same_breath(no_room: str) -> None:
     world = half_way(no_room)
