@@ -32,7 +32,8 @@ def reverting(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Mov
     status, record = snapshot.status, snapshot.status.last_revert
     if status.way_back:
         return _step_by_step(snapshot, candidate, status.way_back, now)
-    if gets_requests(snapshot, candidate.colour):
+    somebody_answers = status.stable is not None or answering_pods(snapshot, candidate) > 0
+    if gets_requests(snapshot, candidate.colour) and somebody_answers:
         if not answering_pods(snapshot, status.stable):
             return _keep_serving(snapshot, candidate, now)
         return _wait_for_route(status, now)
@@ -112,10 +113,15 @@ def _wait_for_route(status: ModelRolloutStatus, now: datetime) -> Move:
 def _keep_serving(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move:
     """Better a doubtful answer than none: with no ready stable pod the candidate keeps what it has.
 
-    If yet another version is wanted, that one takes the place of the stable pods that are gone.
+    If yet another version is wanted, that one takes the place of the stable pods that are gone. After a status was lost
+    there may be nobody to go back to: then the candidate is what serves.
     """
     stable = snapshot.status.stable
-    if stable and not snapshot.deleting and wanted(snapshot).revision not in (stable.revision, candidate.revision):
+    if stable is None:
+        stands_in = answering_pods(snapshot, candidate) > 0
+    else:
+        stands_in = wanted(snapshot).revision not in (stable.revision, candidate.revision)
+    if stands_in and not snapshot.deleting:
         return stand_in(snapshot, candidate, now)
     message = f"no pod of the stable version is ready; version {candidate.version} keeps its requests until one is"
     return stays(snapshot.status, Reason.STABLE_UNAVAILABLE, message, needs_person=True)

@@ -273,8 +273,12 @@ def stand_in(snapshot: Snapshot, candidate: ColourStatus, now: datetime) -> Move
         left_at=None,
         way_back=None,
     )
-    gone = status.stable.version if status.stable else "none"
-    message = f"Version {candidate.version} serves in place of version {gone}, which has no ready pod"
+    gone = (
+        f"in place of version {status.stable.version}, which has no ready pod"
+        if status.stable
+        else "for want of another"
+    )
+    message = f"Version {candidate.version} serves {gone}"
     return Move(status=stood_in, events=(warning(Reason.STABLE_UNAVAILABLE, message),), moved=True)
 
 

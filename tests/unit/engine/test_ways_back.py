@@ -6,10 +6,10 @@ from datetime import timedelta
 import pytest
 
 from modelrollout.api.slo import Verdict
-from modelrollout.api.status import Colour, ConditionStatus, Phase
+from modelrollout.api.status import Colour, ConditionStatus, ModelRolloutStatus, Phase
 from modelrollout.engine import effects as fx
 from modelrollout.engine.snapshot import Obstacle
-from unit.engine.simulation import GATEWAY, make_spec
+from unit.engine.simulation import GATEWAY, World, make_spec
 from unit.engine.worlds import MINUTE, breach, condition, in_stage, reasons, serving, taking_back
 
 
@@ -232,6 +232,38 @@ def test_a_view_from_before_a_promotion_takes_nothing_back(router: dict[str, obj
     assert isinstance(late.effects[0], fx.SetTraffic)
     assert late.effects[0].stable is Colour.BLUE
     assert world.weights == {Colour.GREEN: 100, Colour.BLUE: 0}
+
+
+def taken_back_with_nobody_to_go_back_to(*, pods: int) -> World:
+    """A world whose status was lost while no pod answered, and in which so many of four came back after that."""
+    world = serving()
+    world.status, world.status_version = ModelRolloutStatus(), world.status_version + 1
+    world.pods_ready(Colour.BLUE, 0)
+    for _ in range(12):
+        world.reconcile()
+        world.pods_ready(Colour.BLUE, pods)
+        world.now += MINUTE
+    assert "Reverting" in reasons(world)
+    return world
+
+
+def test_what_serves_without_a_version_to_go_back_to_is_stable() -> None:
+    world = taken_back_with_nobody_to_go_back_to(pods=3)
+    world.settle()
+    assert world.status.stable
+    assert (world.status.stable.version, world.status.phase) == ("1.0.0", Phase.IDLE)
+    world.change(make_spec("2.0.0"))
+    world.run_for(5 * MINUTE)
+    assert world.status.stable.version == "2.0.0"
+
+
+def test_a_fix_gets_through_when_nobody_answers_and_there_is_nobody_to_go_back_to() -> None:
+    world = taken_back_with_nobody_to_go_back_to(pods=0)
+    assert world.status.phase is Phase.REVERTED
+    world.change(make_spec("2.0.0"))
+    world.run_for(5 * MINUTE)
+    assert world.status.stable
+    assert world.status.stable.version == "2.0.0"
 
 
 def test_a_fix_gets_through_when_stable_is_dead() -> None:
