@@ -214,8 +214,10 @@ def revert(
         at=now,
     )
     way_back = step_back(snapshot, candidate, now) if mode is RevertMode.GRADUAL else None
-    had_requests = status.stage is not None or gets_requests(snapshot, candidate.colour)
-    leaves = had_requests and not way_back and answering_pods(snapshot, status.stable)
+    has_requests = gets_requests(snapshot, candidate.colour)
+    had_requests = status.stage is not None or has_requests
+    keeps_them = has_requests and not answering_pods(snapshot, status.stable)
+    leaves = had_requests and not way_back and not keeps_them
     reverting = evolve(
         clear_verdicts(status) if way_back else status,
         phase=Phase.REVERTING,

@@ -149,6 +149,20 @@ def test_answers_are_waited_for_from_the_write_of_the_route_that_a_crash_delays(
     assert (world.gone, world.kept) == (True, Colour.BLUE)
 
 
+def test_answers_are_waited_for_when_stable_dies_between_the_write_of_the_route_and_that_of_the_status() -> None:
+    world = in_stage("canary-50", **LONG)
+    world.ask("Abort")
+    world.reconcile(crash_after=1)
+    assert (world.status.phase, world.share_of(Colour.GREEN)) == (Phase.PROGRESSING, 0)
+    world.pods_ready(Colour.BLUE, 0)
+    world.reconcile()
+    world.now += 10 * MINUTE
+    world.reconcile()
+    assert world.workloads[Colour.GREEN].desired == 4
+    world.run_for(10 * SECOND)
+    assert world.workloads[Colour.GREEN].desired == 0
+
+
 def test_a_version_that_serves_again_is_followed_when_the_other_has_finished_what_a_crash_left_to_it() -> None:
     world = promoted(**LONG)
     world.run_for(11 * MINUTE, step=MINUTE)
