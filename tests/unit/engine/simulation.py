@@ -16,6 +16,7 @@ from modelrollout.api.spec import ModelRolloutSpec
 from modelrollout.api.status import CapacityPlan, Colour, ColourStatus, ModelRolloutStatus, Phase, SloStatus
 from modelrollout.api.traffic import HeaderMatch
 from modelrollout.engine import effects as fx
+from modelrollout.engine.actions import REMEMBERED_FOR
 from modelrollout.engine.capacity import share, splits_by_pods
 from modelrollout.engine.decide import decide
 from modelrollout.engine.move import gets_requests
@@ -99,8 +100,13 @@ class World:
     asked: list[Asked] = field(default_factory=list)
     """RolloutActions that were not told yet what became of them."""
     answered: list[fx.AnswerAction] = field(default_factory=list)
+    asked_so_far: int = 0
+    told: dict[str, tuple[Asked, datetime]] = field(default_factory=dict)
+    """RolloutActions that were told, by uid, and when they were heard."""
     heard: set[str] = field(default_factory=set)
     """Actions that a status has told of; it may have been lost since."""
+    noted: set[str] = field(default_factory=set)
+    """Those that the status has told of since it was lost last."""
     guarded: bool = True
     room: int | None = None
     """How many pods fit, of both colours together; None: any number."""
@@ -203,11 +209,17 @@ class World:
 
     def ask(self, action: str, *, by: str = "ada", attempt: int | None = None, **details: Any) -> str:
         """A RolloutAction for the present attempt, or for another one; returns its uid."""
-        uid = f"action-{len(self.answered) + len(self.asked) + 1}"
+        self.asked_so_far += 1
+        uid = f"action-{self.asked_so_far}"
         spec = {"rollout": "scorer", "attempt": self.status.attempt if attempt is None else attempt, "by": by}
         wire = spec | {"action": action} | details
         self.asked.append(Asked(uid=uid, name=uid, created=self.now, spec=RolloutActionSpec.model_validate(wire)))
         return uid
+
+    def answered_lately(self) -> list[Asked]:
+        """What a view that is not too old may still show as unanswered."""
+        lately = [one for one, heard_at in self.told.values() if self.now - heard_at < REMEMBERED_FOR]
+        return [one for one in lately if one.uid in self.noted and one not in self.asked]
 
     # --- what the world does
 
@@ -239,6 +251,8 @@ class World:
             return
         self._take_places(colour, ready)
         ready, lacking = min(ready, self.places[colour]), workload.desired - self.places[colour]
+        if not ready and not self.share_of(colour):
+            self.asked_until.pop(colour, None)  # whoever is not ready any more has no answers to finish
         since = workload.shortage.since if workload.shortage else self.now
         is_short = self.room is not None and lacking > 0 and self._is_full()
         self.workloads[colour] = replace(
@@ -378,35 +392,48 @@ class World:
             self.recorded.pop(attempt, None)
 
     def _answer(self, effect: fx.AnswerAction) -> None:
+        """Invariant 5: what people ask for is answered as it is written down, and each time the same."""
         assert effect.uid in self.heard, "answered before it was written down"
-        if any(asked.uid == effect.uid for asked in self.asked):
-            self.answered.append(effect)
-        self.asked = [asked for asked in self.asked if asked.uid != effect.uid]
+        for asked in [one for one in self.asked if one.uid == effect.uid]:
+            self.asked.remove(asked)
+            if effect.uid in self.told and effect.uid in self.noted:
+                assert effect in self.answered, "answered again, and otherwise"
+            else:
+                self.answered.append(effect)
+            self.told[effect.uid] = (asked, effect.at)
 
     def _write_status(self, status: ModelRolloutStatus, seen_version: int) -> None:
         if seen_version != self.status_version:
             raise ConflictError
         if status != self.status:
             self._note_history(status)
-            self.heard |= {record.uid for record in status.actions}
+            self._note_actions(status)
             self.status, self.status_version = status, self.status_version + 1
         if status.stable:
             self.proven.add(status.stable.attempt)
+
+    def _note_actions(self, status: ModelRolloutStatus) -> None:
+        """Invariant 5: what people ask for is applied once; only a status that was lost does not know that it was."""
+        fresh = {one.uid for one in status.actions} - {one.uid for one in self.status.actions}
+        assert not fresh & self.noted, "what was heard and forgotten was heard again"
+        self.heard |= fresh
+        self.noted |= fresh
 
     def _note_history(self, status: ModelRolloutStatus) -> None:
         """Invariant 9: every transition has an entry that says why, and no entry is changed, repeated or lost."""
         fresh: list[TimelineEntry] = []
         for record in status.records:
             known = self.history.setdefault(record.attempt, [])
-            assert record.omitted or record.timeline[: len(known)] == known
+            assert record.omitted or record.timeline[: len(known)] == known, "history was changed"
             new = record.timeline[len(record.timeline) + len(known) - record.entries :]
             fresh += new
             known += new
-        assert all(entry not in fresh[:place] for place, entry in enumerate(fresh))
+        for place, entry in enumerate(fresh):
+            assert entry not in fresh[:place], f"told twice: {entry.reason}: {entry.message}"
         for attempt in {record.attempt for record in self.status.records} - {one.attempt for one in status.records}:
-            assert self.reports[attempt].timeline == self.history[attempt]
+            assert self.reports[attempt].timeline == self.history[attempt], "forgotten before it was reported"
         if status.records and _place(status) != _place(self.status):
-            assert any(entry.moved and entry.reason and entry.message for entry in fresh)
+            assert any(entry.moved and entry.reason and entry.message for entry in fresh), "moved without a word"
 
     def _apply_workload(self, effect: fx.ApplyWorkload, seen: Snapshot) -> None:
         if effect.recorded is None:
@@ -468,6 +495,9 @@ class World:
             return
         if colour not in self.asked_until or not self.workloads[colour].answering:
             return
+        capacity = self.status.capacity
+        if capacity and capacity.plan is CapacityPlan.RECREATE and seen.spec.replicas == 1:
+            return  # the only pod gives its place to the next one, which answers when it is there
         assert not self.share_of(colour), f"pods in {colour} went while they got requests"
         longest = parse_duration(seen.spec.service.longest_answer or "8s")
         assert self.now >= self.asked_until[colour] + longest, (
