@@ -4,6 +4,7 @@ import asyncio
 import random
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -186,7 +187,8 @@ async def test_the_gateway_counts_for_the_candidate(server: PrometheusServer, ex
     await scraped(server.url, attempt)
     key = ("ml", f"fraud-{attempt}")
     async with polling(server.url) as (poller, listener):
-        poller.watch(key, target(attempt, since, ERRORS, server=None))
+        served_by = frozenset({"gateway.envoyproxy.io/gatewayclass-controller"})
+        poller.watch(key, replace(target(attempt, since, ERRORS, server=None), controllers=served_by))
         await listener.reason(ERRORS, "NoTraffic", key)
         exporter.add(proxy, total(0), 900)
         exporter.add(proxy, errors(0), 900)
@@ -277,12 +279,13 @@ async def test_a_gauge_is_compared_with_stables_at_the_same_moment(
     )
     async with polling(server.url) as (poller, listener):
         poller.watch(FRAUD, target(attempt, since, slo))
-        fine = await listener.reason(slo, "NoWorse")
+        await listener.reason(slo, "NoWorse")
+        fine_at = datetime.now(UTC)
         exporter.set(candidate, "memory", 13)
         assert (await listener.reason(slo, "WorseThanStable")).value == 13
     source = Prometheus(Access(url=server.url))
     promql = 'max(memory{modelrollout_io_colour="green"})'
-    assert (await source.value(promql, fine.at), await source.value(promql)) == (Value(12), Value(13))
+    assert (await source.value(promql, fine_at), await source.value(promql)) == (Value(12), Value(13))
     source.close()
 
 

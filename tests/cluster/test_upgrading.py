@@ -66,7 +66,7 @@ def left(fresh: testbed.Bed, administrator: ApiClient, released: None) -> Rollou
 def shared(fresh: testbed.Bed, administrator: ApiClient, released: None) -> Rollout:
     """The same, of a rollout in whose stages there is time for what the old operator still writes."""
     gateway = {"name": "public", "namespace": NAMESPACE}
-    unhurried = {"traffic": {"gatewayAPI": {"parentRefs": [gateway]}}, "strategy": steps(20, 50, 100, hold="8s")}
+    unhurried = {"traffic": {"gatewayAPI": {"parentRefs": [gateway]}}, "strategy": steps(20, 50, 100, hold="15s")}
     return leave(fresh, administrator, OVERLAPPING, **unhurried)
 
 
