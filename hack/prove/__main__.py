@@ -11,7 +11,7 @@ from testbed import BedError, down
 
 from .cases import CASES
 from .page import written
-from .trials import BED, try_all
+from .trials import BED, Trial, try_all
 
 WRITTEN = Path(__file__).parents[2] / "docs" / "proof.md"
 
@@ -21,16 +21,17 @@ WRITTEN = Path(__file__).parents[2] / "docs" / "proof.md"
 def main(only: tuple[str, ...]) -> None:
     """Try healthy and faulty candidates on a cluster with real pods; takes about half an hour."""
     cases = tuple(case for case in CASES if not only or any(word in case.name for word in only))
+    trials: list[Trial] = []
     try:
-        trials = list(try_all(cases))
+        for trial in try_all(cases):
+            trials.append(trial)
+            if not only:
+                WRITTEN.write_text(written(trials), encoding="utf-8")
     except (BedError, NotReachedError) as error:
         sys.exit(f"failed: {error}")
     finally:
         down(BED)
-    page = written(trials)
-    click.echo(page)
-    if not only:
-        WRITTEN.write_text(page, encoding="utf-8")
+    click.echo(written(trials))
     wrong = [one for one in trials if one.reverted == one.case.is_healthy]
     sys.exit(f"{len(wrong)} of {len(trials)} candidates were not judged as they are" if wrong else 0)
 
