@@ -119,8 +119,9 @@ def _most(bad: Array, total: Array, odds: Array, variance: Array, *, less_is_wor
 
 
 def _log_ratios(bad: Array, total: Array, odds: Array, variance: Array, grid: Array) -> Array:
-    worse = odds * np.exp(grid)
-    return _log_likelihood(bad, total, worse, variance) - _log_likelihood(bad, total, odds, variance)
+    hypotheses = odds * np.exp(np.concatenate(([0.0], grid)))  # all at once: it is the number of calls that costs
+    likelihoods = _log_likelihood(bad, total, hypotheses, variance)
+    return likelihoods[..., 1:] - likelihoods[..., :1]
 
 
 def _log_likelihood(bad: Array, total: Array, odds: Array, variance: Array) -> Array:
