@@ -10,7 +10,7 @@ from unit.engine.test_invariants import RolloutMachine
 
 PARTS = 8
 """Of the whole, for as many processors as there are."""
-EXAMPLES, STEPS = 145, 100
+EXAMPLES, STEPS = 180, 100
 """Of each part; not every example gets to its last step."""
 
 
