@@ -25,9 +25,9 @@ class _Counted:
 
 def first_seen(model: Served, slo: Object, stage: Window, colour: str) -> float | None:
     """Time of the first scrape in the stage that shows the candidate's failures beyond the SLO's limit."""
-    limit, least = parse_number(slo["limit"]), slo["minSamples"]
+    limit = parse_number(slo["limit"])
     counted = _counts(model, colour, since=stage.start)
-    beyond = (one for one in counted if one.requests >= least and one.failed / one.requests > limit)
+    beyond = (one for one in counted if one.requests and one.failed / one.requests > limit)
     return next((one.at for one in beyond), None)
 
 

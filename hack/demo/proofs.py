@@ -130,6 +130,6 @@ def _reaction(evidence: Evidence) -> Proof:
         return Proof(claim, False, "Prometheus has recorded no breach")
     numbers = (
         f"{taken_back_at - first_bad:.1f} s from the first bad answer; {taken_back_at - seen:.1f} s from the first "
-        "scrape that shows the breach (two in a row are asked for, a second apart)"
+        "scrape that shows more failures than the limit allows"
     )
     return Proof(claim, 0 < taken_back_at - seen < 10, numbers)
